@@ -61,7 +61,7 @@ class Server:
         if done.returncode == 0:
             try:
                 result = json.loads(done.stdout.strip().splitlines()[-1])
-                shown = {k: result.get(k) for k in ("strategy", "pulledBytes", "modules", "verified") if k in result}
+                shown = {k: result.get(k) for k in ("method", "pulledBytes", "modules", "verified") if k in result}
                 print(f"       {json.dumps(shown)[:600]}", flush=True)
             except ValueError:
                 print(f"       {done.stdout[-600:]}", flush=True)

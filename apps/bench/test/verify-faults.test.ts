@@ -108,7 +108,7 @@ describe.skipIf(!hasPython)('verified updates of the receiver in Python', { time
     }
     // The first update is loaded, and proves what later ones pull.
     await update('a', 'off');
-    expect((await update('b', 'sample')).strategy).toBe('pull');
+    expect((await update('b', 'sample')).method).toBe('pull');
   }, 600_000);
   afterAll(async () => {
     await Promise.all(servers.map((server) => server.close()));

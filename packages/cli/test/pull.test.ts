@@ -62,7 +62,7 @@ describe('update --method', () => {
         totalBytes: number;
         ranks: { neededBytes: number; pulledBytes: number }[];
       };
-      expect(outcome).toMatchObject({ strategy: 'pull', bucketCount: 0, deviceBytes: 0 });
+      expect(outcome).toMatchObject({ method: 'pull', bucketCount: 0, deviceBytes: 0 });
       expect(outcome.ranks.reduce((sum, { neededBytes }) => sum + neededBytes, 0)).toBe(outcome.totalBytes);
       for (const { neededBytes, pulledBytes } of outcome.ranks) expect(pulledBytes).toBe(neededBytes);
     }
@@ -78,7 +78,7 @@ describe('update --method', () => {
     const path = join(folder, 'engine.sock');
     const workers = await engine(path);
     const buckets = await runCli(update('--uds', path, '--nproc-per-node', '2', '--method', 'buckets', '--json'));
-    expect(parseJson(buckets)).toMatchObject({ strategy: 'buckets' });
+    expect(parseJson(buckets)).toMatchObject({ method: 'buckets' });
     expect((await workers[0]!.digests()).size).toBe(Math.ceil(names.length / 2));
     const plain = join(folder, 'plain.sock');
     const worker = await startTestWorker(0, plain);
@@ -241,18 +241,18 @@ describe('serve', () => {
       ['pulls', 'initial'],
       ['pulls', 'initial'],
     ]);
-    for (const [method, strategy] of [
+    for (const [requested, method] of [
       [undefined, 'pull'],
       ['buckets', 'buckets'],
       ['pull', 'pull'],
     ]) {
-      await call('POST', '/checkpoints/a/update', method === undefined ? {} : { method });
+      await call('POST', '/checkpoints/a/update', requested === undefined ? {} : { method: requested });
       const { updates } = (await server.call('GET', '/v1/updates')).json<{ updates: object[] }>();
       const ranks = [0, 1].map((rank) => ({
         rank,
-        ...(strategy === 'pull' ? { modules: { opaque: 0, staged: 0, reasons: [] } } : {}),
+        ...(method === 'pull' ? { modules: { opaque: 0, staged: 0, reasons: [] } } : {}),
       }));
-      expect(updates[0]).toMatchObject({ strategy, strategy_reason: expect.stringMatching(/./), ranks });
+      expect(updates[0]).toMatchObject({ method, method_reason: expect.stringMatching(/./), ranks });
     }
     const digests = await Promise.all(workers.map((worker) => worker.digests()));
     expect(new Map(digests.flatMap((own) => [...own]))).toEqual(wanted);

@@ -40,8 +40,8 @@ it('a generated client compiles and runs an update', async () => {
       tensorCount: (await tensorDigests(checkpoint)).size,
       state: 'succeeded',
       weightVersion: 'v1',
-      method: 'auto',
-      strategy: 'buckets',
+      requestedMethod: 'auto',
+      method: 'buckets',
       neededBytes: [expect.any(Number)],
     });
     expect(await worker.digests()).toEqual(await tensorDigests(checkpoint));

@@ -85,7 +85,7 @@ const planOf = (rank: number): UpdateEvent => ({
     totalBytes: 16,
     stageBytes: { read: 0, h2d: 16, broadcast: 0, reload: 16, pull: 0 },
     reason: '',
-    ...{ strategy: 'buckets', strategyReason: '', neededBytes: 16 },
+    ...{ method: 'buckets', methodReason: '', neededBytes: 16 },
     atMs: 0,
   },
 });
@@ -295,19 +295,19 @@ describe('updates', () => {
     expect((await first).status).toBe(200);
   });
 
-  it('have the requested method, and report the strategy and its reason', async () => {
+  it('have the requested method, and report the method that the ranks chose and its reason', async () => {
     const { call, world, begun } = setUp();
     const accepted = await call('POST', `${UPDATE}?wait=false`, { method: 'pull' });
     const { id } = await stateOf(accepted);
     await begun(1);
     expect(world.running[0]!.update[1]).toMatchObject({ method: 'pull' });
-    expect(await (await call('GET', `/v1/updates/${id}`)).json()).not.toHaveProperty('strategy');
-    const pulled = { strategy: 'pull', strategyReason: 'all can', neededBytes: 4 } as const;
+    expect(await (await call('GET', `/v1/updates/${id}`)).json()).not.toHaveProperty('method');
+    const pulled = { method: 'pull', methodReason: 'all can', neededBytes: 4 } as const;
     const stageBytes = { read: 0, h2d: 0, broadcast: 0, reload: 0, pull: 4 };
     world.running[0]!.tell({ ...(planOf(0) as PlanEvent), ...pulled, stageBytes });
     world.running[0]!.tell({ type: 'bucket-end', stage: 'pull', bucket: 0, sizeBytes: 2, rank: 0, atMs: 10 });
     expect(await (await call('GET', `/v1/updates/${id}`)).json()).toMatchObject({
-      ...{ method: 'pull', strategy: 'pull', strategy_reason: 'all can', done_bytes: 8, total_bytes: 16 },
+      ...{ requested_method: 'pull', method: 'pull', method_reason: 'all can', done_bytes: 8, total_bytes: 16 },
       ranks: [{ rank: 0, needed_bytes: 4, pull_bytes: 2, reload_bytes: 0 }],
     });
     world.running[0]!.end();

@@ -19,8 +19,8 @@ export const problemReply: z.ZodType = z
   })
   .openapi('Problem');
 
-/** The strategies of a transfer. */
-export const UPDATE_METHODS = ['auto', 'pull', 'buckets'] as const;
+/** The methods of an update, as a request names them. */
+export const METHODS = ['auto', 'pull', 'buckets'] as const;
 
 const shareState = z.enum(['registering', 'loading', 'registered', 'lost']);
 
@@ -95,15 +95,15 @@ export const updateReply: z.ZodType = z
       .string()
       .optional()
       .openapi({ description: 'Version of the update; if none was given, known after the update has succeeded' }),
-    method: z.enum(UPDATE_METHODS).optional().openapi({ description: 'Method in the request' }),
-    strategy: z
+    requested_method: z.enum(METHODS).optional().openapi({ description: 'Method in the request' }),
+    method: z
       .enum(['pull', 'buckets'])
       .optional()
-      .openapi({ description: 'Strategy of the transfer, once the ranks have agreed on it' }),
-    strategy_reason: z
+      .openapi({ description: 'Method of the update, once the ranks have agreed on it' }),
+    method_reason: z
       .string()
       .optional()
-      .openapi({ description: 'Reason for the strategy, for example why workers do not pull' }),
+      .openapi({ description: 'Reason for the method, for example why workers do not pull' }),
     verified: z
       .object({
         mode: z.enum(['off', 'sample', 'full']),

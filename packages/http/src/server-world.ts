@@ -43,7 +43,7 @@ export interface ServerWorldOptions {
   readonly checkFiles?: ((files: readonly string[]) => Promise<void>) | undefined;
   /** Options of every update. */
   readonly update?:
-    | Pick<UpdateOptions, 'bucketBytes' | 'deviceMemoryBytes' | 'releaseCommunicators' | 'strategy' | 'verify'>
+    | Pick<UpdateOptions, 'bucketBytes' | 'deviceMemoryBytes' | 'releaseCommunicators' | 'method' | 'verify'>
     | undefined;
 }
 
@@ -180,7 +180,7 @@ class ServerWorld implements HttpWorld {
   ): Promise<UpdateSummary> {
     const entry = this.#get(name);
     const { server, engineOf, update } = this.#options;
-    const { timeoutMs, weightVersion, method, verify = update?.verify } = request;
+    const { timeoutMs, weightVersion, method = update?.method, verify = update?.verify } = request;
     checkRanks(request);
     const engine = engineOf(request);
     const endpoint = request.uds ?? request.updateUrl ?? engine.name;
@@ -189,8 +189,7 @@ class ServerWorld implements HttpWorld {
     try {
       const result = await server.update(name, {
         ...update,
-        ...{ timeoutMs, weightVersion, verify, signal, onEvent },
-        strategy: method ?? update?.strategy,
+        ...{ timeoutMs, weightVersion, method, verify, signal, onEvent },
         protocol: engine.workers === 'v2' ? v2Protocol() : v1Protocol(),
         passes: engine.passes,
         requestEngine: async ({ groupIndex, ...asked }) => {

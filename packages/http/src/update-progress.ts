@@ -35,8 +35,8 @@ export interface EngineProgress {
 export class UpdateProgress {
   totalBytes = 0;
   bucketCount = 0;
-  /** The strategy of the transfer, and the reason for it. Absent before the ranks have agreed on it. */
-  strategy: { readonly name: 'pull' | 'buckets'; readonly reason: string } | undefined;
+  /** The method that the ranks chose, and the reason for it. Absent before the ranks have agreed on it. */
+  method: { readonly name: 'pull' | 'buckets'; readonly reason: string } | undefined;
   readonly ranks: Map<number, RankProgress> = new Map();
   /** Rises with every event. */
   version = 0;
@@ -71,7 +71,7 @@ export class UpdateProgress {
       case 'plan':
         this.totalBytes = event.totalBytes;
         this.bucketCount = event.bucketCount;
-        this.strategy = { name: event.strategy, reason: event.strategyReason };
+        this.method = { name: event.method, reason: event.methodReason };
         {
           const rank = this.#rank(event.rank);
           rank.neededBytes = event.neededBytes;

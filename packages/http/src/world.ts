@@ -167,8 +167,8 @@ export interface UpdateRequest {
   readonly weightVersion?: string | undefined;
   /** How much of the bytes is compared with the registered ones. */
   readonly verify?: UpdateOptions['verify'];
-  /** The strategy of the transfer: see `UpdateOptions.strategy` of `ps`. */
-  readonly method?: UpdateOptions['strategy'];
+  /** How the workers receive: see `UpdateOptions.method` of `ps`. */
+  readonly method?: UpdateOptions['method'];
   /** Engines to use instead of the one at `updateUrl`. Absent: `updateUrl`, or the engines of the server. */
   readonly engines?: readonly NamedEngine[] | undefined;
 }

@@ -82,7 +82,7 @@ describe('serverWorld', () => {
     expect(server.checkpoints).toEqual([]);
   });
 
-  it('reports the strategy and its reason, and fails if no worker can do a requested pull', async () => {
+  it('reports the method and its reason, and fails if no worker can do a requested pull', async () => {
     const files = [writeTensor('a.safetensors', 'weight', new Uint8Array(10))];
     await call('POST', '/v1/checkpoints/a/files', { files });
     await call('POST', '/v1/checkpoints/a/gather-metas');
@@ -100,7 +100,7 @@ describe('serverWorld', () => {
     ] as const) {
       expect(await call('POST', '/v1/checkpoints/a/update', body)).toMatchObject({ status: 200 });
       expect(await last()).toMatchObject({
-        ...{ strategy: 'buckets', strategy_reason: expect.stringMatching(reason) },
+        ...{ method: 'buckets', method_reason: expect.stringMatching(reason) },
         ranks: [{ needed_bytes: 10, pull_bytes: 0, reload_bytes: 10 }],
       });
     }

@@ -14,7 +14,7 @@ export interface TensorRanges {
  * One step of the plan of an update: ranges of one owner's tensors that travel together into memory that workers read,
  * and the ranks whose workers take them from there. Plain data.
  *
- * A plan is a list of transfers for every strategy. With whole buckets, a transfer has complete tensors, and every
+ * A plan is a list of transfers for every method. With whole buckets, a transfer has complete tensors, and every
  * worker takes all of them; in a pull, it has the ranges that the workers of a host keep, and those workers take it.
  */
 export interface Transfer extends TensorRanges {

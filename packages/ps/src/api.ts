@@ -166,7 +166,7 @@ export interface UpdateOptions {
    * fail in that case. `buckets`: always use buckets.
    * @default 'auto'
    */
-  readonly strategy?: 'auto' | 'pull' | 'buckets' | undefined;
+  readonly method?: 'auto' | 'pull' | 'buckets' | undefined;
   /**
    * Number of ranks per inference instance. `ranks` must have all ranks of an instance or none. @default all receivers
    */
@@ -237,9 +237,9 @@ export interface UpdateResult {
   readonly version?: VersionChange | undefined;
   readonly totalBytes: number;
   readonly tensorCount: number;
-  /** The strategy of the transfer, and the reason for it. */
-  readonly strategy: 'pull' | 'buckets';
-  readonly strategyReason: string;
+  /** The method that the ranks chose, and the reason for it. */
+  readonly method: 'pull' | 'buckets';
+  readonly methodReason: string;
   /** Bytes that this rank's worker keeps: all of `totalBytes` if it was not asked, 0 if it receives nothing. */
   readonly neededBytes: number;
   /** The part of `neededBytes` that the worker copied itself; the rest came in buckets. */

@@ -23,9 +23,9 @@ export type ProgressEvent =
       readonly stagingSlots: number;
       readonly deviceBytes: number;
       readonly totalBytes: number;
-      /** The strategy of the transfer, and the reason for it. */
-      readonly strategy: 'pull' | 'buckets';
-      readonly strategyReason: string;
+      /** The method that the ranks chose, and the reason for it. */
+      readonly method: 'pull' | 'buckets';
+      readonly methodReason: string;
       /** Bytes that this rank's worker keeps: all of `totalBytes` if it is not asked, 0 if it receives nothing. */
       readonly neededBytes: number;
       /**

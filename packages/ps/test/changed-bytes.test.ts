@@ -130,18 +130,18 @@ const SOURCES: readonly [name: string, make: () => Promise<Changeable>, isTested
 ];
 
 describe.each(SOURCES.filter(([, , isTested]) => isTested))('bytes that change while they are %s', (_, make) => {
-  const ways: [UpdateOptions['strategy'], UpdateOptions['verify']][] = [
+  const ways: [UpdateOptions['method'], UpdateOptions['verify']][] = [
     ['buckets', 'sample'],
     ['buckets', 'full'],
     ['pull', 'sample'],
     ['pull', 'full'],
   ];
-  it.each(ways)('are found and named by an update (%s, %s), and the next one is right', async (strategy, verify) => {
+  it.each(ways)('are found and named by an update (%s, %s), and the next one is right', async (method, verify) => {
     const checkpoint = await make();
     const world = await start(checkpoint.ranks, { sharePools: true });
     await world.register('a', () => checkpoint.source);
     await checkpoint.find?.();
-    const options = { strategy, verify, bucketBytes: 4 * MIB };
+    const options = { method, verify, bucketBytes: 4 * MIB };
     const [first] = await world.update('a', options);
     expect(first!.weightVersion).toMatch(/^digest:/);
     await expectHeld(world);
@@ -167,13 +167,13 @@ describe('a world that joins', () => {
 
   it.each(['buckets', 'pull'] as const)(
     'finds and names bytes that change in the pool of an owner (%s)',
-    async (strategy) => {
+    async (method) => {
       const checkpoint = await pinned();
       const { owners, joiners } = await joining(checkpoint);
       await checkpoint.flip(owners);
-      await expectNamed(joiners.update('a', { strategy }));
+      await expectNamed(joiners.update('a', { method }));
       await checkpoint.flip(owners);
-      const [joined] = await joiners.update('a', { strategy });
+      const [joined] = await joiners.update('a', { method });
       await expectHeld(joiners);
       const [own] = await owners.update('a');
       expect(joined!.weightVersion).toBe(own!.weightVersion);

@@ -88,7 +88,7 @@ async function playRound(round: number, fault: (typeof FAULTS)[number], source: 
   await world.register('a', { files: after.path, ...source });
   await world.gather('a');
   const results = await world.update('a', { bucketBytes: 8192, timeoutMs: 20_000 });
-  expect(results.map(({ strategy }) => strategy)).toEqual(Array(SIZE).fill('pull'));
+  expect(results.map(({ method }) => method)).toEqual(Array(SIZE).fill('pull'));
   await expectHeld(after.tensors);
   await world.onAll((rank) => rank.call('unregister', { name: 'a' }));
   await Promise.all([rm(before.path), rm(after.path)]);

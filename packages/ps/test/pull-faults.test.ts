@@ -32,7 +32,7 @@ async function register(seed: number, source: object = {}): Promise<void> {
 
 async function expectUpdateWorks(options: TestUpdate = {}): Promise<void> {
   const results = await world.update('a', options);
-  for (const result of results) expect(result).toMatchObject({ strategy: 'pull' });
+  for (const result of results) expect(result).toMatchObject({ method: 'pull' });
   for (let index = 0; index < world.size; index++) {
     expect(await world.digests(index)).toEqual(expected(tensors, tensorParallel(index, world.size)));
   }

@@ -67,7 +67,7 @@ describe.skipIf(reason)('a pull over Mooncake between two hosts', () => {
 
   function expectPulled(results: readonly UpdateResult[]): void {
     for (const result of results) {
-      expect(result).toMatchObject({ strategy: 'pull', bucketCount: 0, pulledBytes: result.neededBytes });
+      expect(result).toMatchObject({ method: 'pull', bucketCount: 0, pulledBytes: result.neededBytes });
     }
   }
 

@@ -57,7 +57,7 @@ describe('a pull from files', () => {
       // Rings of a few chunks, so that places are used again.
       const results = await world.update('a', { bucketBytes: 4096 });
       for (const result of results) {
-        expect(result).toMatchObject({ strategy: 'pull', bucketCount: 0 });
+        expect(result).toMatchObject({ method: 'pull', bucketCount: 0 });
         expect(result.pulledBytes).toBe(result.neededBytes);
       }
       await expectHeld(world, tensors);
@@ -82,7 +82,7 @@ describe('a pull from files', () => {
     const tensors = modelTensors(4, 3);
     const files = await written(tensors, '/dev/shm');
     await world.register('a', () => ({ files, keepFiles: true }));
-    expect(await world.update('a')).toMatchObject([{ strategy: 'pull' }, { strategy: 'pull' }]);
+    expect(await world.update('a')).toMatchObject([{ method: 'pull' }, { method: 'pull' }]);
     await expectHeld(world, tensors);
   });
 });
@@ -101,7 +101,7 @@ describe('a pull between hosts', () => {
     await world.registerTensors('a', tensors);
     const results = await world.update('a', { bucketBytes: 8192 });
     for (const [rank, result] of results.entries()) {
-      expect(result).toMatchObject({ strategy: 'pull', bucketCount: 0 });
+      expect(result).toMatchObject({ method: 'pull', bucketCount: 0 });
       expect(result.pulledBytes).toBe(result.neededBytes);
       expect(await world.digests(rank)).toEqual(expected(tensors, tensorParallel(rank % 2, 2)));
     }
@@ -122,7 +122,7 @@ describe('a pull between hosts', () => {
     const tensors = modelTensors(8, 4);
     await world.registerTensors('a', tensors);
     const results = await world.update('a', { bucketBytes: 8192 });
-    expect(results.every(({ strategy }) => strategy === 'pull')).toBe(true);
+    expect(results.every(({ method }) => method === 'pull')).toBe(true);
     await expectHeld(world, tensors);
     const read = readBytes(world).reduce((sum, bytes) => sum + bytes, 0);
     // Rows and experts of the other host stay there.
@@ -138,7 +138,7 @@ describe('a pull between hosts', () => {
     for (const server of joiners.servers) server.loadMetas(metas);
     for (let turn = 0; turn < 2; turn++) {
       const results = await joiners.update('a', { bucketBytes: 8192 });
-      expect(results).toMatchObject([{ strategy: 'pull' }, { strategy: 'pull' }]);
+      expect(results).toMatchObject([{ method: 'pull' }, { method: 'pull' }]);
       await expectHeld(joiners, tensors);
     }
   });
@@ -151,7 +151,7 @@ describe('a pull between hosts', () => {
     const metas = [first, second].map((world) => world.servers[0]!.getMetas('a'));
     joiners.servers[0]!.loadMetas(metas[0]!, { fallbacks: [metas[1]!] });
     await first.unregister('a');
-    expect(await joiners.update('a')).toMatchObject([{ strategy: 'pull' }]);
+    expect(await joiners.update('a')).toMatchObject([{ method: 'pull' }]);
     await expectHeld(joiners, tensors);
   });
 });
@@ -183,7 +183,7 @@ describe('a proof of what was loaded in buckets', () => {
     for (const isPulled of [false, true]) {
       const results = await world.update('a', { bucketBytes: 8192 });
       for (const [rank, result] of results.entries()) {
-        expect([rank, result.strategy, result.pulledBytes > 0]).toEqual([rank, 'pull', isPulled]);
+        expect([rank, result.method, result.pulledBytes > 0]).toEqual([rank, 'pull', isPulled]);
         expect(await world.digests(rank)).toEqual(expected(tensors, tensorParallel(rank % 2, 2)));
       }
     }

@@ -32,7 +32,7 @@ describe('a pull on one host', () => {
       await world.registerTensors('a', tensors);
       const results = await world.update('a', { bucketBytes: 8192 });
       for (let rank = 0; rank < size; rank++) {
-        expect(results[rank]).toMatchObject({ strategy: 'pull', bucketCount: 0, deviceBytes: 0 });
+        expect(results[rank]).toMatchObject({ method: 'pull', bucketCount: 0, deviceBytes: 0 });
         expect(results[rank]!.pulledBytes).toBe(results[rank]!.neededBytes);
         expect(results[rank]!.neededBytes).toBeLessThanOrEqual(results[rank]!.totalBytes);
         expect(await world.digests(rank)).toEqual(expected(tensors, tensorParallel(rank, size)));
@@ -54,8 +54,8 @@ describe('a pull mixed with buckets', () => {
       await world.registerTensors('a', tensors);
       const results = await world.update('a', { bucketBytes: 4096 });
       for (let rank = 0; rank < size; rank++) {
-        const { strategy, bucketCount, pulledBytes, neededBytes } = results[rank]!;
-        expect(strategy).toBe('pull');
+        const { method, bucketCount, pulledBytes, neededBytes } = results[rank]!;
+        expect(method).toBe('pull');
         expect(bucketCount).toBeGreaterThan(0);
         expect(pulledBytes).toBeLessThan(neededBytes);
         expect(await world.digests(rank)).toEqual(expected(tensors, tensorParallel(rank, size)));
@@ -88,13 +88,13 @@ describe('a pull mixed with buckets', () => {
     await world.registerTensors('a', tensors);
     const results = await world.update('a');
     for (const rank of [0, 1]) {
-      expect(results[rank]).toMatchObject({ strategy: 'buckets', strategyReason: expect.stringContaining('rank 1') });
+      expect(results[rank]).toMatchObject({ method: 'buckets', methodReason: expect.stringContaining('rank 1') });
       const keep = rank === 0 ? tensorParallel(0, 2) : undefined;
       expect(await world.digests(rank)).toEqual(expected(tensors, keep));
     }
-    await expect(world.update('a', { strategy: 'pull' })).rejects.toMatchObject({ code: 'CE_NOT_SUPPORTED' });
-    const [asked] = await world.update('a', { strategy: 'buckets' });
-    expect(asked).toMatchObject({ strategy: 'buckets' });
+    await expect(world.update('a', { method: 'pull' })).rejects.toMatchObject({ code: 'CE_NOT_SUPPORTED' });
+    const [asked] = await world.update('a', { method: 'buckets' });
+    expect(asked).toMatchObject({ method: 'buckets' });
   });
 
   it('is prepared before the first update, which then maps and declares nothing', async () => {
@@ -102,7 +102,7 @@ describe('a pull mixed with buckets', () => {
     const tensors = modelTensors(6);
     await world.registerTensors('a', tensors);
     const prepared = await world.prepare('a');
-    expect(prepared.map((result) => result?.strategy)).toEqual(['pull', 'pull']);
+    expect(prepared.map((result) => result?.method)).toEqual(['pull', 'pull']);
     expect(world.workers[0]!.tensors.size).toBeGreaterThan(0);
     expect(await world.digests(0)).not.toEqual(expected(tensors, tensorParallel(0, 2)));
     const results = await world.update('a');

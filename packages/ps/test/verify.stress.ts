@@ -22,7 +22,7 @@ describe('verified updates', () => {
       const index = update % 2;
       const results = await world.update(`step-${index}`, {
         verify: update % 4 < 2 ? 'sample' : 'full',
-        strategy: update % 8 < 4 ? 'pull' : 'buckets',
+        method: update % 8 < 4 ? 'pull' : 'buckets',
         bucketBytes: 8192,
       });
       for (const { verified } of results) comparedBytes += verified.arrivedBytes + verified.heldBytes;

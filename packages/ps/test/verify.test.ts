@@ -93,7 +93,7 @@ const RING_DAMAGE: [name: string, damage: (copy: Pick<Copy, 'to'>) => void][] = 
 
 describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (verify) => {
   describe('in buckets', () => {
-    const options = { strategy: 'buckets', verify, bucketBytes: 8192 } as const;
+    const options = { method: 'buckets', verify, bucketBytes: 8192 } as const;
 
     it('detects a flipped bit in the pool', async () => {
       const damage = new Damage();
@@ -139,7 +139,7 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
   });
 
   describe('with a pull', () => {
-    const options = { strategy: 'pull', verify } as const;
+    const options = { method: 'pull', verify } as const;
 
     it('detects a flipped bit in the pool', async () => {
       const damage = new Damage();
@@ -245,13 +245,13 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
       await utimes(path, WRITTEN_AT, WRITTEN_AT);
     }
 
-    it.each(['buckets', 'pull'] as const)('detects a changed file that streams (%s)', async (strategy) => {
+    it.each(['buckets', 'pull'] as const)('detects a changed file that streams (%s)', async (method) => {
       const world = await start(1);
       const tensors = modelTensors(11);
       const path = join(folder, 'weights.safetensors');
       const dataAt = await write(path, tensors);
       await world.register('a', () => ({ files: path, stream: true }));
-      const options = { strategy, verify } as const;
+      const options = { method, verify } as const;
       await world.update('a', options);
       await expectHeld(world, tensors);
       await damageFile(path, dataAt + 10);
@@ -276,11 +276,11 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
           const path = join(shared, 'weights.safetensors');
           const dataAt = await write(path, tensors);
           await world.register('a', () => ({ files: path, keepFiles: true, ...source }));
-          await world.update('a', { strategy: 'buckets', verify });
+          await world.update('a', { method: 'buckets', verify });
           await damageFile(path, dataAt + 10);
           // A file with another number of names may have another ctime.
           await link(path, `${path}.other`);
-          const update = world.update('a', { strategy: 'buckets', verify });
+          const update = world.update('a', { method: 'buckets', verify });
           await expect(update).rejects.toMatchObject({ code: 'CE_DIGEST_MISMATCH', tensor: tensors[0]!.name });
         } finally {
           await rm(shared, { recursive: true });
@@ -299,7 +299,7 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
       const [pool] = damage.memories;
       flip(pool!, 600, 4);
       damage.stop = () => flip(pool!, 600, 4);
-      await expectFound(world, damage, { strategy: 'buckets', verify }, tensors);
+      await expectFound(world, damage, { method: 'buckets', verify }, tensors);
     });
   });
 });
@@ -310,14 +310,14 @@ describe('an update', () => {
     const world = await start(1, { around: { device: (device) => damage.device(device, 'h2d') } });
     await world.registerTensors('a', modelTensors(1));
     flip(damage.memories[0]!, 12);
-    const [result] = await world.update('a', { verify: 'off', strategy: 'buckets' });
+    const [result] = await world.update('a', { verify: 'off', method: 'buckets' });
     expect(result!.verified).toEqual({ mode: 'off', arrivedBytes: 0, heldBytes: 0, unverifiedTensors: 0 });
   });
 
   it('reports all bytes that arrive in buckets', async () => {
     const world = await start(1);
     await world.registerTensors('a', modelTensors(1));
-    const [result] = await world.update('a', { verify: 'full', strategy: 'buckets', bucketBytes: 8192 });
+    const [result] = await world.update('a', { verify: 'full', method: 'buckets', bucketBytes: 8192 });
     expect(result!.bucketCount).toBeGreaterThan(3);
     expect(result!.verified).toMatchObject({ mode: 'full', arrivedBytes: result!.totalBytes });
   });
@@ -336,7 +336,7 @@ describe('an update', () => {
     for (const [rank, { verified }] of results.entries()) {
       expect(verified).toEqual({ mode: 'full', arrivedBytes: 0, heldBytes: held(rank), unverifiedTensors: 0 });
     }
-    const [buckets] = await world.update('a', { verify: 'full', strategy: 'buckets' });
+    const [buckets] = await world.update('a', { verify: 'full', method: 'buckets' });
     expect(buckets!.verified.arrivedBytes).toBeGreaterThan(0);
   });
 

@@ -84,13 +84,13 @@ async function expectedVersion(tensors: readonly NamedTensor[]): Promise<string>
 }
 
 describe.each(SOURCES)('a checkpoint that is %s', (_, sourceOf) => {
-  it.each(['buckets', 'auto'] as const)('has the version of its bytes (%s)', async (strategy) => {
+  it.each(['buckets', 'auto'] as const)('has the version of its bytes (%s)', async (method) => {
     const tensors = modelTensors(1);
     const wanted = await expectedVersion(tensors);
     const source = await sourceOf(tensors);
-    expect(await versionFrom(source, 1, { strategy })).toBe(wanted);
-    expect(await versionFrom(source, 3, { strategy, verify: 'full' })).toBe(wanted);
-    expect(await versionFrom(source, 2, { strategy, verify: 'off' })).toBe(wanted);
+    expect(await versionFrom(source, 1, { method })).toBe(wanted);
+    expect(await versionFrom(source, 3, { method, verify: 'full' })).toBe(wanted);
+    expect(await versionFrom(source, 2, { method, verify: 'off' })).toBe(wanted);
   });
 
   it('has another version if one bit differs', async () => {

@@ -19,7 +19,7 @@ const update: ReportedUpdate = {
   title: 'step <100> into 2 ranks',
   outcome: 'succeeded',
   date: '2026-01-31T12:00:00Z',
-  facts: [['Strategy', 'buckets']],
+  facts: [['Method', 'buckets']],
   totalBytes: 16e9,
   deviceBytes: 2 ** 30,
   warnings: ['The "ring" is small'],

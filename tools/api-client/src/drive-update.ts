@@ -34,8 +34,8 @@ export async function driveUpdate(baseUrl: string, folder: string) {
     tensorCount: checkpoint.data?.tensor_count,
     state: status.state,
     weightVersion: status.weight_version,
+    requestedMethod: status.requested_method,
     method: status.method,
-    strategy: status.strategy,
     neededBytes: status.ranks.map(({ needed_bytes }) => needed_bytes),
   };
 }

@@ -37,7 +37,7 @@ export interface Disturbance {
 
 /** The pulled bytes of an update. */
 export interface PulledUpdate {
-  readonly strategy: string;
+  readonly method: string;
   readonly pulledBytes: number;
 }
 
@@ -58,7 +58,7 @@ export async function pullingUpdates(
       await server.gatherMetas(`pulled-${index}`);
       const requestEngine = (asked: EngineRequest): Promise<void> => engine.update(asked);
       const result = await server.update(`pulled-${index}`, { requestEngine, timeoutMs: 120_000 });
-      updates.push({ strategy: result.strategy, pulledBytes: result.pulledBytes });
+      updates.push({ method: result.method, pulledBytes: result.pulledBytes });
       await after(index);
       await server.unregisterCheckpoint(`pulled-${index}`, { force: true });
     }

@@ -29,7 +29,7 @@ const result: UpdateResult = {
   },
   verified: { mode: 'sample', arrivedBytes: 0, heldBytes: 0, unverifiedTensors: 0 },
   ...{ bucketBytes: 2 ** 27, ringSlots: 3, stagingSlots: 2, deviceBytes: 2 ** 30, reason: 'because' },
-  ...{ strategy: 'buckets', strategyReason: '', neededBytes: 16 * GB, pulledBytes: 0 },
+  ...{ method: 'buckets', methodReason: '', neededBytes: 16 * GB, pulledBytes: 0 },
   durationsMs: { plan: 1, handshake: 9, stream: 200, release: 50, hook: 40, total: 300, engine: 290 },
   removedFiles: [],
 };

@@ -37,10 +37,10 @@ export async function verifyScenario(options: VerifyScenarioOptions): Promise<vo
     const checkpoint = await writeCheckpoint(folder, sizes, 4);
     const rows: ResultRow[] = [];
     const targets: Target[] = [];
-    for (const strategy of ['pull', 'buckets'] as const) {
-      const measured = await measure(strategy, checkpoint, rounds);
+    for (const method of ['pull', 'buckets'] as const) {
+      const measured = await measure(method, checkpoint, rounds);
       rows.push(...measured);
-      targets.push(...targetsOf(strategy, measured));
+      targets.push(...targetsOf(method, measured));
     }
     const device = await createHostDevice();
     const machine = describeMachine(device);
@@ -66,11 +66,11 @@ export async function verifyScenario(options: VerifyScenarioOptions): Promise<vo
 }
 
 async function measure(
-  strategy: 'pull' | 'buckets',
+  method: 'pull' | 'buckets',
   { files, sizeBytes }: SyntheticCheckpoint,
   rounds: number,
 ): Promise<ResultRow[]> {
-  const world = await startVerifyWorld(strategy);
+  const world = await startVerifyWorld(method);
   const wanted = await fileDigests(files);
   const floors = await memoryFloors(sizeBytes);
   const [copyMs, digestMs]: [number[], number[]] = [[], []];
@@ -103,10 +103,10 @@ async function measure(
     const wrong = [...wanted].filter(([name, digest]) => held.get(name) !== digest).length;
     const figuresOf = (ms: readonly number[]) => ({ samplesMs: ms.slice(1), warmupMs: ms.slice(0, 1), sizeBytes });
     const row = (what: string, verify: string, ms: readonly number[]): ResultRow => {
-      return { by: OURS, what, settings: { strategy, verify }, ...figuresOf(ms) };
+      return { by: OURS, what, settings: { method, verify }, ...figuresOf(ms) };
     };
     const floor = (what: string, by: string, ms: readonly number[]): ResultRow => {
-      return { by: `floor: ${by}`, what, settings: { strategy }, ...figuresOf(ms) };
+      return { by: `floor: ${by}`, what, settings: { method }, ...figuresOf(ms) };
     };
     return [
       floor('copy', 'one copy in memory', copyMs),
@@ -123,16 +123,16 @@ async function measure(
   }
 }
 
-function targetsOf(strategy: 'pull' | 'buckets', rows: readonly ResultRow[]): Target[] {
+function targetsOf(method: 'pull' | 'buckets', rows: readonly ResultRow[]): Target[] {
   const samplesOf = (what: string, verify?: string): readonly number[] =>
     rows.find((row) => row.what === what && row.settings?.verify === verify)!.samplesMs;
   const ratio = (of: readonly number[], over: readonly number[]): number =>
     median(of.map((ms, round) => ms / over[round]!));
-  const [off, copies] = [samplesOf('update', 'off'), samplesOf('copy').map((ms) => COPIES[strategy] * ms)];
+  const [off, copies] = [samplesOf('update', 'off'), samplesOf('copy').map((ms) => COPIES[method] * ms)];
   const floor = 1 + ratio(samplesOf('digest'), copies);
   const full = ratio(samplesOf('update', 'full'), off);
   const target = (what: string, measured: number, atMost: number): Target => {
-    return { what: `${strategy}, ${what}`, measured, atMost, unit: 'x' };
+    return { what: `${method}, ${what}`, measured, atMost, unit: 'x' };
   };
   return [
     target('sample: over an update without verification', ratio(samplesOf('update', 'sample'), off), 1.03),

@@ -15,12 +15,12 @@ export interface VerifyWorld {
 }
 
 /** Starts a world whose worker pulls, or receives buckets. */
-export async function startVerifyWorld(strategy: 'pull' | 'buckets'): Promise<VerifyWorld> {
+export async function startVerifyWorld(method: 'pull' | 'buckets'): Promise<VerifyWorld> {
   const store = localStore();
   const device = await createHostDevice();
   const workerDevice = await createHostDevice();
-  const worker = copyingWorker({ device: workerDevice, ...(strategy === 'pull' ? { keep: wholeOf } : {}) });
-  const common = { store, device, protocol: v2Protocol(), sharePools: strategy === 'pull' };
+  const worker = copyingWorker({ device: workerDevice, ...(method === 'pull' ? { keep: wholeOf } : {}) });
+  const common = { store, device, protocol: v2Protocol(), sharePools: method === 'pull' };
   let server: ParameterServer | undefined;
   return {
     async register(files, digests) {
@@ -35,7 +35,7 @@ export async function startVerifyWorld(strategy: 'pull' | 'buckets'): Promise<Ve
     async update(verify) {
       const startMs = performance.now();
       const result = await server!.update(NAME, {
-        ...{ strategy, verify, inferenceParallelSize: 1 },
+        ...{ method, verify, inferenceParallelSize: 1 },
         requestEngine: async ({ handles, signal }) => {
           const [address] = Object.values(handles);
           const update = await receiveUpdate(address!, { device: workerDevice, puller: worker.puller, signal });

@@ -11,7 +11,7 @@ export const ENGINES = Object.keys({
   worker: true,
 } satisfies Record<EngineName, true>) as EngineName[];
 
-/** The strategies for workers that can copy from host memory themselves. */
+/** The methods of an update: see `UpdateOptions.method`. */
 export const METHODS = ['auto', 'pull', 'buckets'] as const;
 export type Method = (typeof METHODS)[number];
 
@@ -122,7 +122,7 @@ export interface RankUpdateRequest
     | 'ranks'
     | 'bucketBytes'
     | 'deviceMemoryBytes'
-    | 'strategy'
+    | 'method'
     | 'verify'
     | 'releaseCommunicators'
     | 'keepFiles'

@@ -79,7 +79,7 @@ export interface ServeConfig {
   readonly serving: Pick<EngineTargets, 'pause' | 'flushCache'>;
   readonly update: Pick<
     RankUpdateRequest,
-    'bucketBytes' | 'deviceMemoryBytes' | 'strategy' | 'verify' | 'releaseCommunicators'
+    'bucketBytes' | 'deviceMemoryBytes' | 'method' | 'verify' | 'releaseCommunicators'
   >;
   readonly limits: MemoryLimits;
   /** Absent if no rank reads from another. */
@@ -136,7 +136,7 @@ export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
     update: {
       bucketBytes: flags.bucketSize,
       deviceMemoryBytes: flags.deviceMemory,
-      strategy: flags.method,
+      method: flags.method,
       releaseCommunicators: flags.releaseCommunicators,
       verify: flags.verify,
     },

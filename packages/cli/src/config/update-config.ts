@@ -113,7 +113,7 @@ function updateJob(
     ranks: flags.ranks,
     bucketBytes: flags.bucketSize,
     deviceMemoryBytes: flags.deviceMemory,
-    strategy: flags.method,
+    method: flags.method,
     verify: flags.verify,
     releaseCommunicators: flags.releaseCommunicators === true,
     timeoutMs: flags.timeout,

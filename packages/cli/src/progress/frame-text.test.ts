@@ -9,7 +9,7 @@ const NONE = { read: 0, h2d: 0, broadcast: 0, reload: 0, pull: 0 };
 const plan = (rank: number, stageBytes: object): ProgressEvent => ({
   ...{ type: 'plan', rank, bucketBytes: 100, bucketCount: 2, ringSlots: 3, stagingSlots: 0, deviceBytes: 300 },
   ...{ totalBytes: 200, stageBytes: { ...NONE, ...stageBytes }, reason: '', atMs: 0 },
-  ...{ strategy: 'buckets', strategyReason: '', neededBytes: 200 },
+  ...{ method: 'buckets', methodReason: '', neededBytes: 200 },
 });
 const moved = (stage: 'read' | 'h2d' | 'broadcast' | 'reload' | 'pull', sizeBytes: number): ProgressEvent[] => [
   { type: 'bucket-start', stage, rank: 0, bucket: 0, sizeBytes, atMs: 0 },

@@ -11,7 +11,7 @@ const NONE: Bytes = { read: 0, h2d: 0, broadcast: 0, reload: 0, pull: 0 };
 const plan = (rank: number, stageBytes: Partial<Bytes>): ProgressEvent => ({
   ...{ type: 'plan', rank, bucketBytes: 100, bucketCount: 2, ringSlots: 3, stagingSlots: 0, deviceBytes: 300 },
   ...{ totalBytes: 200, stageBytes: { ...NONE, ...stageBytes }, reason: '', atMs: 0 },
-  ...{ strategy: 'buckets', strategyReason: '', neededBytes: 200 },
+  ...{ method: 'buckets', methodReason: '', neededBytes: 200 },
 });
 const bucket = (
   type: 'bucket-start' | 'bucket-end',

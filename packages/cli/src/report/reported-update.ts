@@ -75,9 +75,9 @@ function versionFacts({ weightVersion, instances }: EndedUpdate): [string, strin
   ];
 }
 
-function planFacts({ bucketCount, bucketBytes, strategy, strategyReason, reason }: PlanEvent): [string, string][] {
+function planFacts({ bucketCount, bucketBytes, method, methodReason, reason }: PlanEvent): [string, string][] {
   return [
-    ['Strategy', strategyReason === '' ? strategy : `${strategy}: ${strategyReason}`],
+    ['Method', methodReason === '' ? method : `${method}: ${methodReason}`],
     ['Buckets', bucketCount === 0 ? 'none' : `${bucketCount} of at most ${(bucketBytes / 2 ** 20).toFixed(0)} MiB`],
     ...(reason === '' ? [] : [['Sizes', reason] as [string, string]]),
   ];

@@ -56,7 +56,7 @@ export async function openServedWorld(config: ServeConfig, options: OpenServedWo
     });
     const job: WorldJob = {
       deviceKind,
-      sharePools: canMap(config.engine, config.update.strategy ?? 'auto') || undefined,
+      sharePools: canMap(config.engine, config.update.method ?? 'auto') || undefined,
       lifetime: 'server',
       p2p,
       timeoutMs: JOIN_MS,

@@ -10,7 +10,7 @@ export interface PrepareRequest {
   readonly targets: CallJob<'prepare'>['targets'] | undefined;
   readonly update: Pick<
     CallJob<'update'>,
-    'bucketBytes' | 'deviceMemoryBytes' | 'strategy' | 'verify' | 'releaseCommunicators'
+    'bucketBytes' | 'deviceMemoryBytes' | 'method' | 'verify' | 'releaseCommunicators'
   >;
 }
 
@@ -28,8 +28,8 @@ export async function prepareWorkers(
   logger: Logger,
   signal: AbortSignal,
 ): Promise<void> {
-  const { strategy = 'auto' } = update;
-  if (targets === undefined || strategy === 'buckets' || !canMap(targets.engine, strategy)) return;
+  const { method = 'auto' } = update;
+  if (targets === undefined || method === 'buckets' || !canMap(targets.engine, method)) return;
   const limit = { timeoutMs: PREPARE_MS };
   try {
     const [can] = await ask(slots.slice(0, 1), 'canPrepare', { targets, ...limit }, PREPARE_MS, { signal });

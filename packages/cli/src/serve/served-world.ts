@@ -198,7 +198,7 @@ export class ServedWorld implements RankWorld {
   ): Promise<UpdateSummary> {
     const entry = this.#catalog.get(name);
     const { update } = this.#options;
-    const { timeoutMs, weightVersion, method, verify = update.verify } = request;
+    const { timeoutMs, weightVersion, method = update.method, verify = update.verify } = request;
     const { targets, ranks } = this.#receiversOf(request);
     return await this.#together.take(
       async () => {
@@ -208,8 +208,7 @@ export class ServedWorld implements RankWorld {
           await this.#readiness.untilReadyToUpdate(name, timeoutMs, signal);
           entry.checkWhole();
           await this.#gatherAgain(entry, signal, Math.min(GATHER_MS, left()));
-          const strategy = method ?? update.strategy;
-          const job = { ...update, strategy, name, ranks, targets, timeoutMs: left(), weightVersion, verify };
+          const job = { ...update, method, name, ranks, targets, timeoutMs: left(), weightVersion, verify };
           const updated = summaryOf(await updateRanks(this.#slots, job, { signal, onEvent }, this.#options.logger));
           entry.broughtVersion = updated.weightVersion;
           return updated;

@@ -68,7 +68,7 @@ describe('traceEvents', () => {
   it('shows for each rank how the bytes arrived, and what its worker keeps', () => {
     const plan: ProgressEvent = {
       ...{ type: 'plan', rank: 2, bucketBytes: 0, bucketCount: 0, ringSlots: 0, stagingSlots: 0, deviceBytes: 0 },
-      ...{ totalBytes: 4096, strategy: 'pull', strategyReason: '', neededBytes: 1024, reason: '', atMs: 0 },
+      ...{ totalBytes: 4096, method: 'pull', methodReason: '', neededBytes: 1024, reason: '', atMs: 0 },
       stageBytes: { read: 0, h2d: 0, broadcast: 0, reload: 0, pull: 1024 },
     };
     expect(traceEvents([plan, ...bucket(2, 'pull', 0, 0, 1)])).toContainEqual({

@@ -51,18 +51,18 @@ export function traceEvents(events: readonly ProgressEvent[]): TraceEvent[] {
 }
 
 /**
- * Shown with the name of each rank: the strategy of the transfer, and the bytes of the checkpoint that its worker
+ * Shown with the name of each rank: the method of the update, and the bytes of the checkpoint that its worker
  * keeps.
  */
 function labels(events: readonly ProgressEvent[]): TraceEvent[] {
   const last = new Map<number, Extract<ProgressEvent, { type: 'plan' }>>();
   for (const event of events) if (event.type === 'plan') last.set(event.rank, event);
-  return [...last].map(([rank, { strategy, neededBytes, totalBytes }]) => ({
+  return [...last].map(([rank, { method, neededBytes, totalBytes }]) => ({
     name: 'process_labels',
     ph: 'M',
     pid: rank,
     tid: 0,
-    args: { labels: `${strategy}: keeps ${formatBytes(neededBytes)} of ${formatBytes(totalBytes)}` },
+    args: { labels: `${method}: keeps ${formatBytes(neededBytes)} of ${formatBytes(totalBytes)}` },
   }));
 }
 

@@ -11,7 +11,7 @@ import type { World } from '../process/world.ts';
 /** The options of {@link openWorld}. */
 export interface OpenWorldOptions {
   readonly config: Pick<UpdateConfig, 'worldSize' | 'identity' | 'limits' | 'p2p'> & {
-    readonly delivery: { readonly updates: readonly Pick<RankUpdateRequest, 'targets' | 'strategy' | 'timeoutMs'>[] };
+    readonly delivery: { readonly updates: readonly Pick<RankUpdateRequest, 'targets' | 'method' | 'timeoutMs'>[] };
     readonly log: Pick<LogOptions, 'logLevel'>;
   };
   readonly deviceKind: DeviceKind;
@@ -26,8 +26,8 @@ export async function openWorld(options: OpenWorldOptions): Promise<World> {
   const { config, deviceKind, env, logger, interrupts, onLogLine } = options;
   const { worldSize, limits, p2p, delivery, log } = config;
   const { timeoutMs } = delivery.updates[0]!;
-  const { targets, strategy = 'auto' } = config.delivery.updates[0]!;
-  const sharePools = canMap(targets.engine, strategy) || p2p !== undefined;
+  const { targets, method = 'auto' } = config.delivery.updates[0]!;
+  const sharePools = canMap(targets.engine, method) || p2p !== undefined;
   const job: WorldJob = {
     ...{ deviceKind, lifetime: 'update', p2p, sharePools, timeoutMs, logLevel: log.logLevel },
     ...limits,

@@ -8,8 +8,8 @@ const outcome: UpdateOutcome = {
   ...{ weightVersion: 'v7', instances: [{ endpoint: 'http://h:1', weightVersionBefore: 'v6', weightVersion: 'v7' }] },
   ...{ checkpoint: 'step-100', worldSize: 2, device: 'cuda', totalBytes: 16 * GIB, tensorCount: 405 },
   ...{
-    strategy: 'buckets',
-    strategyReason: 'the workers use protocol v1 and cannot report what they keep',
+    method: 'buckets',
+    methodReason: 'the workers use protocol v1 and cannot report what they keep',
     bucketCount: 40,
     bucketBytes: GIB / 2,
     ringSlots: 3,
@@ -81,7 +81,7 @@ describe('outcomeText', () => {
     const pulled = {
       ...outcome,
       device: 'host',
-      strategy: 'pull',
+      method: 'pull',
       bucketCount: 0,
       ranks,
       removedFiles: ['/dev/shm/a/b'],

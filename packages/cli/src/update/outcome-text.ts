@@ -99,9 +99,9 @@ function removedText(files: readonly string[]): string {
   return `${plural(files.length, 'file')} that ${files.length === 1 ? 'was' : 'were'} used in place: ${where} (--keep-files keeps them)`;
 }
 
-/** The strategy: for a pull, the bytes that ranks keep and those of the checkpoint; for buckets, the reason. */
-function methodText({ ranks, totalBytes, strategy, strategyReason }: UpdateOutcome): string[] {
-  if (strategy === 'buckets') return [`buckets: ${strategyReason}`];
+/** The method: for a pull, the bytes that ranks keep and those of the checkpoint; for buckets, the reason. */
+function methodText({ ranks, totalBytes, method, methodReason }: UpdateOutcome): string[] {
+  if (method === 'buckets') return [`buckets: ${methodReason}`];
   const needed = ranks.map(({ neededBytes }) => neededBytes);
   const pulled = ranks.map(({ pulledBytes }) => pulledBytes);
   const span = (bytes: readonly number[]): string => {

@@ -28,9 +28,9 @@ export interface UpdateOutcome {
   readonly device: RankDevice['kind'];
   readonly totalBytes: number;
   readonly tensorCount: number;
-  /** The strategy of the transfer, and the reason for it. */
-  readonly strategy: 'pull' | 'buckets';
-  readonly strategyReason: string;
+  /** The method that the ranks chose, and the reason for it. */
+  readonly method: 'pull' | 'buckets';
+  readonly methodReason: string;
   readonly bucketCount: number;
   readonly bucketBytes: number;
   readonly ringSlots: number;
@@ -85,8 +85,8 @@ export function updateOutcome(
     weightVersion,
     totalBytes,
     tensorCount,
-    strategy,
-    strategyReason,
+    method,
+    methodReason,
     bucketCount,
     bucketBytes,
     ringSlots,
@@ -116,8 +116,8 @@ export function updateOutcome(
     device: devices[0]!.kind,
     totalBytes,
     tensorCount,
-    strategy,
-    strategyReason,
+    method,
+    methodReason,
     bucketCount,
     bucketBytes,
     ringSlots,

@@ -59,7 +59,7 @@ export async function verifyHere(
   const startedAtMs = performance.now();
   try {
     world = await openWorld({
-      config: { worldSize, limits, log, delivery: { updates: [{ ...update, strategy: 'buckets' }] } },
+      config: { worldSize, limits, log, delivery: { updates: [{ ...update, method: 'buckets' }] } },
       ...{ deviceKind, env, logger, interrupts },
       onLogLine: (line, rank) => sink.writeLine(rankLogLine(line, rank)),
     });

@@ -3,7 +3,7 @@ import { updateJson } from '../json.ts';
 import { jsonContent, problems } from '../openapi.ts';
 import { checkpointPath, updatePath } from '../paths.ts';
 import { RequestError } from '../problem.ts';
-import { UPDATE_METHODS, updateReply, updatesReply } from '../replies.ts';
+import { METHODS, updateReply, updatesReply } from '../replies.ts';
 import { cancelledError } from '../updates.ts';
 import type { UpdateRequest } from '../world.ts';
 import type { RouteContext } from './context.ts';
@@ -22,7 +22,7 @@ const updateBody = z
       description: 'Version of the weights, for engines that keep one. Default: that of the checkpoint',
     }),
     method: z
-      .enum(UPDATE_METHODS)
+      .enum(METHODS)
       .nullish()
       .openapi({
         description:

@@ -3,10 +3,10 @@ import type { SurveyAnswer } from '../pull-channel.ts';
 import type { WorkerSession } from '../session.ts';
 import type { HostPlan } from '../update/host-plan.ts';
 import type { Meeting } from '../update/meet.ts';
-import type { Strategy } from '../update/strategy.ts';
+import type { ChosenMethod } from '../update/method.ts';
 import { tensorsByName } from '../update/tensor-list.ts';
 import type { UpdateRun } from '../update/update-run.ts';
-import { chooseStrategy } from './choose-strategy.ts';
+import { chooseMethod } from './choose-method.ts';
 import { gatherNeeds } from './gather-needs.ts';
 import { exchangeOffers, type Offer } from './offer.ts';
 import { planHost } from './plan-host.ts';
@@ -14,7 +14,7 @@ import { unionOf } from './tensor-set.ts';
 
 /** The agreement of the ranks, and its consequences for this one. */
 export interface PullAgreement {
-  readonly strategy: Strategy;
+  readonly method: ChosenMethod;
   readonly offers: ReadonlyMap<number, Offer>;
   /** The needs of this rank's worker. */
   readonly answer: SurveyAnswer | undefined;
@@ -65,13 +65,13 @@ export async function agreeOnPull(
       { rank: context.store.rank },
     );
   }
-  const strategy = chooseStrategy(options.strategy, byRank);
+  const method = chooseMethod(options.method, byRank);
   const rest = unionOf(
     [...byRank.values()].map((offer) => offer.rest),
     list.metas.length,
   );
-  const agreed = { strategy, offers: byRank, answer, isProvable: offers.isProvable, rest };
-  if (strategy.name === 'buckets') return { ...agreed, host: undefined };
+  const agreed = { method, offers: byRank, answer, isProvable: offers.isProvable, rest };
+  if (method.name === 'buckets') return { ...agreed, host: undefined };
   const members = [...agreement.proposals].filter(([, proposal]) => proposal.host === host).map(([rank]) => rank);
   const scope = cleanup.use(epoch.epoch(`host:${members[0]}`, members));
   life.onFailure((failure) => scope.abort(failure));

@@ -4,7 +4,7 @@ import type { Meeting } from '../update/meet.ts';
 import { movePass, openSourcesOf } from '../update/move-buckets.ts';
 import { type PlannedUpdate, planUpdate } from '../update/plan-update.ts';
 import { tensorsByName } from '../update/tensor-list.ts';
-import { emitPlan, type StrategyReport } from '../update/update-report.ts';
+import { emitPlan, type MethodReport } from '../update/update-report.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import type { PullAgreement } from './agree-on-pull.ts';
 import { has, isEmpty, metasOf } from './tensor-set.ts';
@@ -25,7 +25,7 @@ export function restBuckets(
   pulling: PullAgreement,
 ): RestBuckets | undefined {
   const { context, options } = run;
-  const isWhole = pulling.strategy.name === 'buckets';
+  const isWhole = pulling.method.name === 'buckets';
   if (!isWhole && isEmpty(pulling.rest)) return undefined;
   const metas = isWhole ? context.metas : metasOf(context.metas, pulling.rest);
   const rest = new TextDecoder('latin1').decode(pulling.rest);
@@ -46,7 +46,7 @@ export async function moveRest(
   { run, planned, only }: RestBuckets,
   meeting: Meeting,
   contact: Contact,
-  report: StrategyReport,
+  report: MethodReport,
 ): Promise<() => void> {
   const { context, waiting, watch, life } = run;
   const { link, agreement } = meeting;

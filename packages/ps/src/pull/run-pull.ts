@@ -36,7 +36,7 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   const agreeing = agreeOnPull(run, meeting, session, intent);
   if (session && inference.isHead) void expectWorker(run, request, agreeing);
   const pulling = await agreeing;
-  const { strategy, answer, host } = pulling;
+  const { method, answer, host } = pulling;
   let modules = answer?.summary && reportModules(run, answer.summary);
   // From here on, workers read this rank's memory.
   if (host !== undefined) life.onFailure(() => context.retirePools());
@@ -67,7 +67,7 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   keepBuffer?.();
   shared?.keep();
   const { pulledBytes } = pulled;
-  logger.debug({ rank: context.store.rank, strategy: strategy.name, pulledBytes }, strategy.reason);
+  logger.debug({ rank: context.store.rank, method: method.name, pulledBytes }, method.reason);
   const versions = { weightVersion: meeting.version.known ?? UNKNOWN_VERSION, version: change };
   return summarise(context, agreement, buckets?.planned, meeting.moves, watch, {
     ...versions,

@@ -232,13 +232,13 @@ export class ParameterServer {
   /**
    * Asks workers which parts of a checkpoint they keep and lets them map its memory, so that updates do not wait for
    * this. The engine's weights do not change. Called on all ranks with the options of the updates that follow; does
-   * nothing if workers cannot pull (see `UpdateOptions.strategy`).
+   * nothing if workers cannot pull (see `UpdateOptions.method`).
    *
    * @throws The errors of {@link ParameterServer.update}.
    */
   async prepare(name: string, options: UpdateOptions): Promise<UpdateResult | undefined> {
     const { pulls = false } = options.protocol ?? this.#parts.protocol;
-    if (!pulls || options.strategy === 'buckets' || options.passes === 'any') return undefined;
+    if (!pulls || options.method === 'buckets' || options.passes === 'any') return undefined;
     return await this.#run(name, options, 'prepare');
   }
 

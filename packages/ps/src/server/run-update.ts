@@ -7,10 +7,10 @@ import type { WorkerProtocol } from '../session.ts';
 import { digestAhead } from '../update/digest-ahead.ts';
 import { shakeHands } from '../update/handshake.ts';
 import { leaveGroup, meet } from '../update/meet.ts';
+import { methodWithoutSurvey } from '../update/method.ts';
 import { moveBuckets, openSourcesOf } from '../update/move-buckets.ts';
 import { planUpdate } from '../update/plan-update.ts';
 import { Stopwatch } from '../update/stopwatch.ts';
-import { strategyWithoutSurvey } from '../update/strategy.ts';
 import type { UpdateContext } from '../update/update-context.ts';
 import { UpdateLifetime } from '../update/update-lifetime.ts';
 import { emitPlan, summarise, wholeBuckets } from '../update/update-report.ts';
@@ -45,13 +45,13 @@ export async function runUpdate(
     if (!choosesLater && !maySurvey(options, run.protocol)) rings.begin(kindOf(context, options));
     const meeting = await meet(run);
     if (intent === 'update') await digestAhead(run, meeting);
-    const strategy = strategyWithoutSurvey(options, meeting.chosen);
-    if (strategy === undefined) return await runPull(run, meeting, intent);
+    const method = methodWithoutSurvey(options, meeting.chosen);
+    if (method === undefined) return await runPull(run, meeting, intent);
     if (choosesLater) rings.begin(kindOf(context, options));
     const { agreement, roles, link, epoch, moves } = meeting;
     const planned = planUpdate(context, options, roles, agreement);
     const source = await openSourcesOf(run, planned);
-    const report = wholeBuckets(context, meeting, strategy);
+    const report = wholeBuckets(context, meeting, method);
     emitPlan(run, meeting, planned, source, report);
     const group = await link?.group(agreement.groupGeneration, waiting);
     await links.trim();
@@ -103,8 +103,8 @@ export async function runVerify(context: UpdateContext, options: UpdateOptions):
 }
 
 /** Whether workers may be able to report what they keep, as far as known before the ranks meet. Equal on all ranks. */
-function maySurvey({ strategy, passes }: UpdateOptions, { pulls }: WorkerProtocol): boolean {
-  return pulls === true && strategy !== 'buckets' && passes !== 'any';
+function maySurvey({ method, passes }: UpdateOptions, { pulls }: WorkerProtocol): boolean {
+  return pulls === true && method !== 'buckets' && passes !== 'any';
 }
 
 function begin(context: UpdateContext, options: UpdateOptions): UpdateRun {

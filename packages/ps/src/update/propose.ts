@@ -41,7 +41,7 @@ export function propose(
       inferenceParallelSize: options.inferenceParallelSize ?? null,
       releaseCommunicators: options.releaseCommunicators ?? false,
       passes: options.passes ?? 'one',
-      strategy: options.strategy ?? 'auto',
+      method: options.method ?? 'auto',
       weightVersion: options.weightVersion ?? context.weightVersion ?? null,
       verify: options.verify ?? 'sample',
       choosesWorkers: options.chooseWorkers !== undefined,

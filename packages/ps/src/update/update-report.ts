@@ -3,17 +3,17 @@ import type { UpdateResult } from '../api.ts';
 import type { BucketSource } from '../sources/bucket-source.ts';
 import type { Agreement } from './agreement.ts';
 import type { Meeting } from './meet.ts';
+import type { ChosenMethod } from './method.ts';
 import type { PlannedUpdate } from './plan-update.ts';
 import { stageBytes } from './stage-bytes.ts';
 import type { Stopwatch } from './stopwatch.ts';
-import type { Strategy } from './strategy.ts';
 import { tensorList } from './tensor-list.ts';
 import type { UpdateContext } from './update-context.ts';
 import type { UpdateRun } from './update-run.ts';
 
-/** The strategy of the update, and how many bytes this rank's worker keeps. */
-export interface StrategyReport {
-  readonly strategy: Strategy;
+/** The method of the update, and how many bytes this rank's worker keeps. */
+export interface MethodReport {
+  readonly method: ChosenMethod;
   /** Bytes of the checkpoint that this rank's worker keeps. */
   readonly neededBytes: number;
   /** Bytes that the worker copies itself. */
@@ -30,9 +30,9 @@ const NO_BUCKETS = {
 const NOTHING = { read: 0, h2d: 0, broadcast: 0, reload: 0, pull: 0 };
 
 /** The report if the workers did not report what they keep: each receiving worker gets everything. */
-export function wholeBuckets(context: UpdateContext, { roles }: Meeting, strategy: Strategy): StrategyReport {
+export function wholeBuckets(context: UpdateContext, { roles }: Meeting, method: ChosenMethod): MethodReport {
   const receives = roles.receivers.includes(context.store.rank);
-  return { strategy, neededBytes: receives ? bytesOf(context) : 0, pullBytes: 0, readBytes: 0 };
+  return { method, neededBytes: receives ? bytesOf(context) : 0, pullBytes: 0, readBytes: 0 };
 }
 
 /** Reports to the listener which bytes will move, if buckets pass through this rank. */
@@ -41,11 +41,11 @@ export function emitPlan(
   { roles, link, moves }: Meeting,
   planned: PlannedUpdate | undefined,
   source: BucketSource | undefined,
-  report: StrategyReport,
+  report: MethodReport,
 ): void {
   if (!moves) return;
   const { rank } = context.store;
-  const { strategy, neededBytes, pullBytes, readBytes } = report;
+  const { method, neededBytes, pullBytes, readBytes } = report;
   const { bucketBytes, ringSlots, stagingSlots, deviceBytes, reason } = planned?.sizing ?? NO_BUCKETS;
   const totalBytes = bytesOf(context);
   const stages =
@@ -61,8 +61,8 @@ export function emitPlan(
     stagingSlots,
     deviceBytes,
     totalBytes,
-    strategy: strategy.name,
-    strategyReason: strategy.reason,
+    method: method.name,
+    methodReason: method.reason,
     neededBytes,
     stageBytes: { ...stages, pull: pullBytes, read: stages.read + readBytes },
     reason,
@@ -77,11 +77,11 @@ export function summarise(
   planned: PlannedUpdate | undefined,
   moves: boolean,
   { durationsMs }: Stopwatch,
-  report: StrategyReport & Pick<UpdateResult, 'pulledBytes' | 'modules' | 'weightVersion' | 'version' | 'verified'>,
+  report: MethodReport & Pick<UpdateResult, 'pulledBytes' | 'modules' | 'weightVersion' | 'version' | 'verified'>,
 ): UpdateResult {
   const { bucketBytes, ringSlots, stagingSlots, deviceBytes, reason } = planned?.sizing ?? NO_BUCKETS;
   const totalBytes = bytesOf(context);
-  const { strategy, neededBytes, pulledBytes, modules, weightVersion, version, verified } = report;
+  const { method, neededBytes, pulledBytes, modules, weightVersion, version, verified } = report;
   return {
     checkpoint: context.checkpoint,
     counter,
@@ -89,8 +89,8 @@ export function summarise(
     version,
     totalBytes,
     tensorCount: context.metas.reduce((sum, { tensors }) => sum + tensors.length, 0),
-    strategy: strategy.name,
-    strategyReason: strategy.reason,
+    method: method.name,
+    methodReason: method.reason,
     neededBytes,
     pulledBytes,
     modules,

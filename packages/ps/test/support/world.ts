@@ -13,7 +13,7 @@ export interface TestUpdate {
   readonly deviceMemoryBytes?: number;
   readonly keepFiles?: boolean;
   readonly releaseCommunicators?: boolean;
-  readonly strategy?: 'auto' | 'pull' | 'buckets';
+  readonly method?: 'auto' | 'pull' | 'buckets';
 }
 
 /** The end of a bucket's stage. */

@@ -56,7 +56,7 @@ class ReceivedUpdate:
 class UpdateSession:
     """Handles the server's messages until the update ends.
 
-    Each type of message has one handler. A strategy that moves data differently adds handlers for its own types and
+    Each type of message has one handler. A method that moves data differently adds handlers for its own types and
     more fields for the hello.
     """
 

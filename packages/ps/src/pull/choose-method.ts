@@ -1,21 +1,21 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { UpdateOptions } from '../api.ts';
-import type { Strategy } from '../update/strategy.ts';
+import type { ChosenMethod } from '../update/method.ts';
 import type { Offer } from './offer.ts';
 
 /**
- * Chooses the strategy: workers copy what they keep if all of them can; otherwise all workers receive all buckets.
+ * Chooses the method: workers copy what they keep if all of them can; otherwise all workers receive all buckets.
  *
  * @throws `CE_NOT_SUPPORTED` Pulling was requested, and some worker cannot pull.
  */
-export function chooseStrategy(wanted: UpdateOptions['strategy'], offers: ReadonlyMap<number, Offer>): Strategy {
+export function chooseMethod(wanted: UpdateOptions['method'], offers: ReadonlyMap<number, Offer>): ChosenMethod {
   for (const { refusal } of offers.values()) {
     if (refusal === null) continue;
     if (wanted !== 'pull') return { name: 'buckets', reason: refusal };
     throw new CheckpointEngineError(
       'CE_NOT_SUPPORTED',
       `The weights cannot be pulled: ${refusal}`,
-      'Use workers that can pull, give the ranks a P2P transport, or set the strategy to "auto"',
+      'Use workers that can pull, give the ranks a P2P transport, or set the method to "auto"',
     );
   }
   const pulling = [...offers.values()].filter(({ pulls }) => pulls).length;
