@@ -9,8 +9,8 @@ import {
   urlFlag,
   weightVersionFlag,
 } from '../config/flag-values.ts';
-import { ENGINES, METHODS, P2P_TRANSPORTS, PAUSE_MODES, VERIFY_MODES } from '../config/jobs.ts';
 import { loopbackAddress } from '../config/loopback.ts';
+import { ENGINES, METHODS, P2P_TRANSPORTS, PAUSE_MODES, VERIFY_MODES } from '../config/requests.ts';
 import { barsLogLevelOption, jsonOption, logFormatOption } from './shared-flags.ts';
 
 /** The help on environment variables that `update` and `join` share. */

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import type { DeviceKind } from '../config/jobs.ts';
+import type { DeviceKind } from '../config/requests.ts';
 import type { LogLevel } from '../output/log-options.ts';
 
 /** `demo-worker`: one worker of `demo`; only `demo` starts it. */

@@ -3,7 +3,7 @@ import { Command, Option } from 'commander';
 import type { CommandContext } from '../command-context.ts';
 import { readSecrets } from '../config/environment.ts';
 import { repeated, timeoutFlag, urlFlag } from '../config/flag-values.ts';
-import { ENGINES } from '../config/jobs.ts';
+import { ENGINES } from '../config/requests.ts';
 
 interface Flags {
   readonly engine?: (typeof ENGINES)[number];

@@ -5,7 +5,7 @@ import type { CommandContext } from '../command-context.ts';
 import { neededEngineTargets } from '../config/engine-targets.ts';
 import { readMemoryLimits } from '../config/environment.ts';
 import { checkpointPathFlag, countFlag, repeated, sizeFlag, timeoutFlag, urlFlag } from '../config/flag-values.ts';
-import { type DeviceKind, ENGINES } from '../config/jobs.ts';
+import { type DeviceKind, ENGINES } from '../config/requests.ts';
 import type { NeedsPlan } from '../plan/plan-needs.ts';
 import type { NeedsSource } from '../plan/plan-update.ts';
 

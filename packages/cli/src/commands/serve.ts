@@ -9,7 +9,7 @@ import {
   sizeFlag,
   urlFlag,
 } from '../config/flag-values.ts';
-import { ENGINES } from '../config/jobs.ts';
+import { ENGINES } from '../config/requests.ts';
 import { type ServeFlags, serveConfig } from '../config/serve-config.ts';
 import { addP2POptions, FLUSH_CACHE_FLAG, methodOption, pauseOption, verifyOption } from './delivery-flags.ts';
 import { logFormatOption, logLevelOption } from './shared-flags.ts';

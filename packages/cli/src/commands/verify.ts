@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import type { CommandContext } from '../command-context.ts';
 import { countFlag, nameFlag, repeated, timeoutFlag, urlFlag } from '../config/flag-values.ts';
-import { ENGINES } from '../config/jobs.ts';
+import { ENGINES } from '../config/requests.ts';
 import { type VerifyFlags, verifyConfig } from '../config/verify-config.ts';
 import { addRankOptions } from './delivery-flags.ts';
 import { barsLogLevelOption, jsonOption, logFormatOption } from './shared-flags.ts';

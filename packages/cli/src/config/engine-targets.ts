@@ -1,6 +1,6 @@
 import type { EngineName } from '@checkpoint-engine/engines';
 import { configError } from './config-error.ts';
-import type { EngineTargets, PauseMode } from './jobs.ts';
+import type { EngineTargets, PauseMode } from './requests.ts';
 
 /** Engines and the number of ranks that each spans. */
 export type SizedEngineTargets = EngineTargets & { readonly parallelSize: number };

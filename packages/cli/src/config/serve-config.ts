@@ -13,8 +13,15 @@ import {
   readSecrets,
 } from './environment.ts';
 import { checkHost } from './host-name.ts';
-import type { DeviceKind, EngineTargets, Method, P2PJob, P2PTransportName, RankUpdateRequest } from './jobs.ts';
 import { loopbackAddress } from './loopback.ts';
+import type {
+  DeviceKind,
+  EngineTargets,
+  Method,
+  P2PSettings,
+  P2PTransportName,
+  RankUpdateRequest,
+} from './requests.ts';
 
 /** The flags of `serve`, parsed one by one. Durations in milliseconds, sizes in bytes. */
 export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
@@ -83,7 +90,7 @@ export interface ServeConfig {
   >;
   readonly limits: MemoryLimits;
   /** Absent if no rank reads from another. */
-  readonly p2p?: P2PJob | undefined;
+  readonly p2p?: P2PSettings | undefined;
   /** Address or interface of this host that P2P peers can reach. */
   readonly p2pHost: string;
   readonly allowedRoots?: readonly string[] | undefined;

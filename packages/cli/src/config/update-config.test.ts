@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { RankRegisterRequest } from './jobs.ts';
+import type { RankRegisterRequest } from './requests.ts';
 import { joinConfig, type UpdateConfig, type UpdateFlags, updateConfig } from './update-config.ts';
 
 const flags: UpdateFlags = {

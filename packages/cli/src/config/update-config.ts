@@ -4,7 +4,14 @@ import { checkpointNameOf } from './checkpoint-name.ts';
 import { configError } from './config-error.ts';
 import { type EngineFlags, neededEngineTargets, type SizedEngineTargets } from './engine-targets.ts';
 import { type Environment, readSecrets } from './environment.ts';
-import type { DeliveryJob, Method, P2PJob, P2PTransportName, RankRegisterRequest, RankUpdateRequest } from './jobs.ts';
+import type {
+  DeliveryRequest,
+  Method,
+  P2PSettings,
+  P2PTransportName,
+  RankRegisterRequest,
+  RankUpdateRequest,
+} from './requests.ts';
 import { type WorldConfig, type WorldFlags, worldConfig } from './world-config.ts';
 
 const MIN_HOST_MEMORY_BYTES = 2 ** 20;
@@ -46,10 +53,10 @@ export interface JoinFlags extends DeliveryFlags {
 export interface UpdateConfig extends WorldConfig {
   readonly command: 'update' | 'join';
   /** Absent if no rank reads from another. */
-  readonly p2p?: P2PJob | undefined;
+  readonly p2p?: P2PSettings | undefined;
   /** The name of the loaded data, as shown to users. */
   readonly title: string;
-  readonly delivery: DeliveryJob;
+  readonly delivery: DeliveryRequest;
   /** Time that the ranks stay after the update. */
   readonly sleepMs: number;
 }
@@ -59,7 +66,7 @@ export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig
   const world = worldConfig(flags, env);
   const name = checkpointNameOf(flags.checkpointName, flags.checkpointPath);
   const { updateMethod: method, saveMetasFile: metasFile, sleepTime: sleepMs, ranks } = flags;
-  const update = updateJob(flags, world.worldSize);
+  const update = updateRequest(flags, world.worldSize);
   const { parallelSize } = update.targets;
   // Without --ranks, the ranks of the first inference instance, as in the Python tool.
   const some = ranks ?? Array.from({ length: parallelSize }, (_, rank) => rank);
@@ -67,7 +74,7 @@ export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig
   return {
     command: 'update',
     ...world,
-    p2p: isRead ? p2pJob(flags, env) : undefined,
+    p2p: isRead ? p2pSettings(flags, env) : undefined,
     title: name,
     delivery: {
       source: {
@@ -93,18 +100,18 @@ export function joinConfig(flags: JoinFlags, env: Environment): UpdateConfig {
   return {
     command: 'join',
     ...world,
-    p2p: p2pJob(flags, env),
+    p2p: p2pSettings(flags, env),
     title: name ?? basename(files[0]!),
-    delivery: { source: { load: { files, name } }, updates: [updateJob(flags, world.worldSize)] },
+    delivery: { source: { load: { files, name } }, updates: [updateRequest(flags, world.worldSize)] },
     sleepMs: 0,
   };
 }
 
-function p2pJob({ p2p: transport = 'auto', p2pHost: host }: DeliveryFlags, env: Environment): P2PJob {
+function p2pSettings({ p2p: transport = 'auto', p2pHost: host }: DeliveryFlags, env: Environment): P2PSettings {
   return { transport, host, needsToken: readSecrets(env).token !== undefined };
 }
 
-function updateJob(
+function updateRequest(
   flags: DeliveryFlags,
   worldSize: number,
 ): Omit<RankUpdateRequest, 'name'> & { readonly targets: SizedEngineTargets } {

@@ -4,7 +4,7 @@ import { configError } from './config-error.ts';
 import { type EngineFlags, neededEngineTargets, type SizedEngineTargets } from './engine-targets.ts';
 import { type Environment, type MemoryLimits, readMemoryLimits, readSecrets } from './environment.ts';
 import { urlFlag } from './flag-values.ts';
-import type { DeviceKind } from './jobs.ts';
+import type { DeviceKind } from './requests.ts';
 
 /** The flags of `verify`, parsed one by one. Durations in milliseconds. */
 export interface VerifyFlags extends LogOptions, EngineFlags {

@@ -8,8 +8,8 @@ import {
   readMemoryLimits,
   readRankIdentity,
 } from './environment.ts';
-import type { DeviceKind } from './jobs.ts';
 import { type LaunchedProcess, readLauncher } from './launchers.ts';
+import type { DeviceKind } from './requests.ts';
 
 /** The flags that determine the rank or ranks of this process, and its reports. */
 export interface WorldFlags extends LogOptions {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { DeviceKind } from '../config/jobs.ts';
+import type { DeviceKind } from '../config/requests.ts';
 import type { LogLevel } from '../output/log-options.ts';
 import { type Comparison, compareDigests } from './compare-digests.ts';
 import { DemoWorker } from './demo-worker.ts';

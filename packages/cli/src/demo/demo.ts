@@ -6,7 +6,7 @@ import { Cleanup } from '@checkpoint-engine/interface/shared';
 import { checkSocketPath } from '@checkpoint-engine/worker';
 import type { CommandContext } from '../command-context.ts';
 import { readMemoryLimits } from '../config/environment.ts';
-import type { DeviceKind } from '../config/jobs.ts';
+import type { DeviceKind } from '../config/requests.ts';
 import { jsonText } from '../output/json-text.ts';
 import { createLogger, LogSink } from '../output/log.ts';
 import type { LogOptions } from '../output/log-options.ts';

@@ -3,7 +3,7 @@ import type { Logger } from '@checkpoint-engine/interface';
 import type { Cleanup } from '@checkpoint-engine/interface/shared';
 import { formatBytes } from '@checkpoint-engine/planner';
 import type { Environment, MemoryLimits } from '../config/environment.ts';
-import type { DeviceKind } from '../config/jobs.ts';
+import type { DeviceKind } from '../config/requests.ts';
 import { plural } from '../output/format.ts';
 import type { LogSink } from '../output/log.ts';
 import type { LogLevel } from '../output/log-options.ts';
@@ -101,7 +101,7 @@ function startWorld({
 }: RunDemoOptions): Promise<SupervisedWorld> {
   return SupervisedWorld.start({
     worldSize: rankCount,
-    job: { deviceKind: device, lifetime: 'update', timeoutMs: TIMEOUT_MS, logLevel, ...limits },
+    settings: { deviceKind: device, lifetime: 'update', timeoutMs: TIMEOUT_MS, logLevel, ...limits },
     env,
     interrupts,
     onLogLine: (line, rank) => sink.writeLine(rankLogLine(line, rank)),

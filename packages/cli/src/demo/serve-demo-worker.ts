@@ -1,6 +1,6 @@
 import { stdin } from 'node:process';
 import { copyingWorker, serveWorker } from '@checkpoint-engine/worker';
-import type { DeviceKind } from '../config/jobs.ts';
+import type { DeviceKind } from '../config/requests.ts';
 import { createLogger } from '../output/log.ts';
 import type { LogLevel } from '../output/log-options.ts';
 import { writeLog, writeOutput } from '../output/standard-streams.ts';

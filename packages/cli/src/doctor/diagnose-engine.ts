@@ -1,7 +1,7 @@
 import type { EngineClient, EngineDescription, EngineWait } from '@checkpoint-engine/engines';
 import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
 import { openReportInbox } from '@checkpoint-engine/ps';
-import type { EngineTargets } from '../config/jobs.ts';
+import type { EngineTargets } from '../config/requests.ts';
 import { engineClient, engineName } from '../rank/engine-client.ts';
 
 /** One engine's description of how it receives weights. Plain data. */

@@ -2,7 +2,7 @@ import { basename, resolve } from 'node:path';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { SizedEngineTargets } from '../config/engine-targets.ts';
 import { type Environment, readMemoryLimits } from '../config/environment.ts';
-import type { DeviceKind } from '../config/jobs.ts';
+import type { DeviceKind } from '../config/requests.ts';
 import { createLogger, LogSink } from '../output/log.ts';
 import { checkOutputFile, type OutputFile } from '../output/output-file.ts';
 import type { Terminal } from '../output/terminal.ts';
@@ -60,8 +60,8 @@ export async function askWorkers(
     const onEvent: CallOptions['onEvent'] = (event) => {
       if (event.type === 'plan') pulled.set(event.rank, event.stageBytes.pull);
     };
-    const job = { ...update, name, reportsKept: saveNeeds !== undefined };
-    const prepared = await world.call('prepare', job, { ...following, onEvent });
+    const request = { ...update, name, reportsKept: saveNeeds !== undefined };
+    const prepared = await world.call('prepare', request, { ...following, onEvent });
     const results = prepared.filter((result) => result !== null);
     if (saveNeeds !== undefined)
       await writeNeedsFile(

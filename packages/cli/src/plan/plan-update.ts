@@ -16,7 +16,7 @@ import {
   sizeUpdate,
 } from '@checkpoint-engine/planner';
 import type { MemoryLimits } from '../config/environment.ts';
-import type { DeviceKind } from '../config/jobs.ts';
+import type { DeviceKind } from '../config/requests.ts';
 import { readNeedsFile } from './needs-file.ts';
 import { type NeedsPlan, planNeeds } from './plan-needs.ts';
 

@@ -1,7 +1,7 @@
 import type { InstanceAnswer, UpdateEvent } from '@checkpoint-engine/http';
 import type { DeviceKind, SerializedError } from '@checkpoint-engine/interface';
 import type { RegisteredCheckpoint, UpdateResult, VerifyReport } from '@checkpoint-engine/ps';
-import type { RankRegisterRequest, RankUpdateRequest, WorldJob } from '../config/jobs.ts';
+import type { RankRegisterRequest, RankUpdateRequest, WorldSettings } from '../config/requests.ts';
 import type { KeptTensors } from './kept-tensors.ts';
 
 /** A piece of the encoded metas of a checkpoint. */
@@ -16,12 +16,12 @@ export interface MetasPiece {
 
 /** The calls to ranks, with the argument and the reply of each. Plain data. */
 export interface RankCalls {
-  register(job: RankRegisterRequest): RegisteredFiles;
+  register(request: RankRegisterRequest): RegisteredFiles;
   /** Resolves when the files that are read in the background are in host memory. */
-  loaded(job: { readonly name: string }): null;
-  unregister(job: { readonly name: string; readonly force?: boolean | undefined }): null;
+  loaded(request: { readonly name: string }): null;
+  unregister(request: { readonly name: string; readonly force?: boolean | undefined }): null;
   /** Called at all ranks. Rank 0 writes the metas to `metasFile`. */
-  gatherMetas(job: {
+  gatherMetas(request: {
     readonly name: string;
     readonly timeoutMs: number;
     readonly metasFile?: string | undefined;
@@ -35,48 +35,48 @@ export interface RankCalls {
   /**
    * One piece of the encoded metas of all ranks, in base64, and the size of the metas in bytes.
    *
-   * @param job.weightVersion The version that they have.
+   * @param request.weightVersion The version that they have.
    */
-  getMetas(job: {
+  getMetas(request: {
     readonly name: string;
     readonly offsetBytes: number;
     readonly weightVersion?: string | undefined;
   }): MetasPiece;
   /** Keeps the next piece of encoded metas, in base64, for `loadMetas`. */
-  takeMetas(job: { readonly id: string; readonly piece: string }): null;
+  takeMetas(request: { readonly id: string; readonly piece: string }): null;
   /** Loads metas of another world that were sent in pieces, and those of further holders of the same checkpoint. */
-  loadMetas(job: { readonly metas: string; readonly fallbacks: readonly string[] }): {
+  loadMetas(request: { readonly metas: string; readonly fallbacks: readonly string[] }): {
     /** The version of the weights, if the metas have one. */
     readonly weightVersion?: string | undefined;
   };
   /** Waits until this rank's engines answer. */
-  engineReady(job: Pick<RankUpdateRequest, 'targets' | 'ranks' | 'timeoutMs'>): null;
+  engineReady(request: Pick<RankUpdateRequest, 'targets' | 'ranks' | 'timeoutMs'>): null;
   /** Creates the communicators before the first update. Called on all ranks. */
-  connect(job: Pick<RankUpdateRequest, 'targets' | 'timeoutMs'>): null;
+  connect(request: Pick<RankUpdateRequest, 'targets' | 'timeoutMs'>): null;
   /** Called on all ranks. */
-  update(job: RankUpdateRequest): UpdateResult;
+  update(request: RankUpdateRequest): UpdateResult;
   /** The version of the engine that this rank sends requests to; null at ranks that send none. */
-  heldVersion(job: Pick<RankUpdateRequest, 'targets' | 'timeoutMs'>): InstanceAnswer | null;
+  heldVersion(request: Pick<RankUpdateRequest, 'targets' | 'timeoutMs'>): InstanceAnswer | null;
   /**
    * Checks whether the workers of this rank's engine can report what they hold, as far as the engine knows.
    *
    * @throws `CE_NOT_SUPPORTED`
    */
-  checkVerifiable(job: Pick<RankUpdateRequest, 'targets' | 'ranks' | 'timeoutMs'>): null;
+  checkVerifiable(request: Pick<RankUpdateRequest, 'targets' | 'ranks' | 'timeoutMs'>): null;
   /** Compares what the engines hold with a checkpoint. Called at all ranks; the reply is the same at all of them. */
-  verify(job: Pick<RankUpdateRequest, 'name' | 'targets' | 'ranks' | 'timeoutMs'>): VerifyReport;
+  verify(request: Pick<RankUpdateRequest, 'name' | 'targets' | 'ranks' | 'timeoutMs'>): VerifyReport;
   /** Whether the workers of the first engine can prepare for updates. */
-  canPrepare(job: Pick<RankUpdateRequest, 'targets' | 'timeoutMs'>): boolean;
+  canPrepare(request: Pick<RankUpdateRequest, 'targets' | 'timeoutMs'>): boolean;
   /** Lets workers record, map and page-lock what updates of a checkpoint need. Called at all ranks. */
-  prepare(job: PrepareJob): PrepareResult | null;
+  prepare(request: RankPrepareRequest): PrepareResult | null;
   /**
    * Removes the files on `/dev/shm` that a checkpoint uses in place. The reply lists the files that this rank removed.
    */
-  removeFiles(job: { readonly name: string }): readonly string[];
+  removeFiles(request: { readonly name: string }): readonly string[];
 }
 
 /** The preparation of updates. */
-export interface PrepareJob extends RankUpdateRequest {
+export interface RankPrepareRequest extends RankUpdateRequest {
   /** Whether the reply includes what the worker keeps, which may be megabytes. @default false */
   readonly reportsKept?: boolean | undefined;
 }
@@ -95,7 +95,7 @@ export interface RegisteredFiles extends RegisteredCheckpoint {
 /** The name of a call. */
 export type CallName = keyof RankCalls;
 /** The argument of a call. */
-export type CallJob<Name extends CallName> = Parameters<RankCalls[Name]>[0];
+export type CallRequest<Name extends CallName> = Parameters<RankCalls[Name]>[0];
 /** The reply of one rank. */
 export type CallResult<Name extends CallName> = ReturnType<RankCalls[Name]>;
 
@@ -107,8 +107,8 @@ export type RankEvent = UpdateEvent;
  * `close`, the supervisor is gone: the rank aborts and ends.
  */
 export type ToRank =
-  | { readonly type: 'open'; readonly world: WorldJob }
-  | { readonly type: 'call'; readonly id: number; readonly name: CallName; readonly job: unknown }
+  | { readonly type: 'open'; readonly world: WorldSettings }
+  | { readonly type: 'call'; readonly id: number; readonly name: CallName; readonly request: unknown }
   /** Aborts one call, or all calls. */
   | { readonly type: 'abort'; readonly id?: number | undefined; readonly error: SerializedError }
   /** The rank answers with `pong` at once, even while it works. */

@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { MetasPieces } from '../rank/metas-pieces.ts';
-import type { CallJob } from './messages.ts';
+import type { CallRequest } from './messages.ts';
 import { loadMetasAt, type MetasCall, PIECE_BYTES, readMetasOf } from './metas-transfer.ts';
 
 const bytes = (sizeBytes: number): Uint8Array => new Uint8Array(randomBytes(sizeBytes));
@@ -12,22 +12,22 @@ function ranksWith(metas: Uint8Array, count = 1) {
   const ranks = Array.from({ length: count }, () => ({ pieces: new MetasPieces(), loaded: [] as Uint8Array[] }));
   const lines: number[] = [];
   let encodings = 0;
-  const answer = (rank: (typeof ranks)[number], name: string, job: object): unknown => {
-    if ('piece' in job) return rank.pieces.take(...(Object.values(job) as [string, string])) ?? null;
-    if ('metas' in job) {
-      const { metas: first, fallbacks } = job as CallJob<'loadMetas'>;
+  const answer = (rank: (typeof ranks)[number], name: string, request: object): unknown => {
+    if ('piece' in request) return rank.pieces.take(...(Object.values(request) as [string, string])) ?? null;
+    if ('metas' in request) {
+      const { metas: first, fallbacks } = request as CallRequest<'loadMetas'>;
       rank.loaded.push(...[first, ...fallbacks].map((id) => rank.pieces.finish(id)));
       return null;
     }
-    return rank.pieces.give(name, (job as CallJob<'getMetas'>).offsetBytes, () => {
+    return rank.pieces.give(name, (request as CallRequest<'getMetas'>).offsetBytes, () => {
       encodings += 1;
       return { metas, areDigested: true };
     });
   };
-  const call: MetasCall = async (name, job) => {
-    const answers = ranks.map((rank) => answer(rank, name, job));
+  const call: MetasCall = async (name, request) => {
+    const answers = ranks.map((rank) => answer(rank, name, request));
     // One line of JSON is one turn of the event loop.
-    for (const message of [job, ...answers]) lines.push(JSON.stringify(message).length);
+    for (const message of [request, ...answers]) lines.push(JSON.stringify(message).length);
     return answers as never;
   };
   return { ranks, call, lines, encodings: () => encodings };

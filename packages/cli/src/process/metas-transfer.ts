@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
-import type { CallJob, CallName, CallResult } from './messages.ts';
+import type { CallName, CallRequest, CallResult } from './messages.ts';
 
 /**
  * Size of a piece. Metas of a model with 140,000 tensors have 8 MB: as one line of JSON for each rank, they would stop a
@@ -11,7 +11,7 @@ export const PIECE_BYTES: number = 64 * 2 ** 10;
 /** Makes one call to ranks, with a time-out of its own. */
 export type MetasCall = <Name extends 'getMetas' | 'takeMetas' | 'loadMetas'>(
   name: Name & CallName,
-  job: CallJob<Name>,
+  request: CallRequest<Name>,
 ) => Promise<readonly CallResult<Name>[]>;
 
 /** The encoded metas of all ranks. */
@@ -24,7 +24,7 @@ export interface EncodedMetas {
 /** Reads the encoded metas of all ranks from one rank. @param of.weightVersion The version that they have. */
 export async function readMetasOf(
   call: MetasCall,
-  of: Pick<CallJob<'getMetas'>, 'name' | 'weightVersion'>,
+  of: Pick<CallRequest<'getMetas'>, 'name' | 'weightVersion'>,
 ): Promise<EncodedMetas> {
   let metas: Uint8Array | undefined;
   let areDigested = false;

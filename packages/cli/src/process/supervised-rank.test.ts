@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { WorldJob } from '../config/jobs.ts';
+import type { WorldSettings } from '../config/requests.ts';
 import type { ToRank } from './messages.ts';
 import type { RankPortEvents } from './rank-port.ts';
 import { SupervisedRank } from './supervised-rank.ts';
@@ -30,7 +30,7 @@ const start = () => {
       };
     },
   });
-  void rank.open({} as WorldJob);
+  void rank.open({} as WorldSettings);
   events.onMessage({ type: 'opened', device: { kind: 'host', uuid: 'HOST-x-3', name: 'host' } });
   return { rank, sent, events: () => events, kills: () => kills };
 };

@@ -1,8 +1,8 @@
 import { CheckpointEngineError, RankLostError } from '@checkpoint-engine/interface';
-import type { WorldJob } from '../config/jobs.ts';
+import type { WorldSettings } from '../config/requests.ts';
 import { deathError, type RankFailure } from './first-failure.ts';
 import { FROZEN_BEATS, Heartbeat } from './heartbeat.ts';
-import type { CallJob, CallName, CallResult, FromRank, RankDevice, RankEvent } from './messages.ts';
+import type { CallName, CallRequest, CallResult, FromRank, RankDevice, RankEvent } from './messages.ts';
 import type { OpenRankPort, RankExit, RankPort } from './rank-port.ts';
 
 /** The options of a {@link SupervisedRank}. */
@@ -83,7 +83,7 @@ export class SupervisedRank {
   }
 
   /** Lets the rank join its world. */
-  open(world: WorldJob): SentCall<RankDevice> {
+  open(world: WorldSettings): SentCall<RankDevice> {
     const outcome = this.#expect<RankDevice>(OPEN_ID, undefined);
     this.#port.send({ type: 'open', world });
     return { outcome, abort: (error) => this.abortAll(error) };
@@ -91,12 +91,12 @@ export class SupervisedRank {
 
   call<Name extends CallName>(
     name: Name,
-    job: CallJob<Name>,
+    request: CallRequest<Name>,
     onEvent?: (event: RankEvent) => void,
   ): SentCall<CallResult<Name>> {
     const id = this.#nextId++;
     const outcome = this.#expect<CallResult<Name>>(id, onEvent);
-    this.#port.send({ type: 'call', id, name, job });
+    this.#port.send({ type: 'call', id, name, request });
     return { outcome, abort: (error) => this.#port.send({ type: 'abort', id, error: error.toJSON() }) };
   }
 

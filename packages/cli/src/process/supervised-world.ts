@@ -2,12 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { type CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
 import { settlesWithin } from '@checkpoint-engine/interface/shared';
 import type { Environment } from '../config/environment.ts';
-import type { WorldJob } from '../config/jobs.ts';
 import { loopbackAddress } from '../config/loopback.ts';
+import type { WorldSettings } from '../config/requests.ts';
 import { freePort } from './free-port.ts';
 import type { Interrupts } from './interrupts.ts';
 import { joinCalls } from './join-calls.ts';
-import type { CallJob, CallName, CallResult, RankDevice } from './messages.ts';
+import type { CallName, CallRequest, CallResult, RankDevice } from './messages.ts';
 import { spawnRank } from './spawn-rank.ts';
 import { type SentCall, SupervisedRank } from './supervised-rank.ts';
 import { withTimeLimit } from './time-limit.ts';
@@ -16,7 +16,7 @@ import type { CallOptions, World } from './world.ts';
 /** The options of {@link SupervisedWorld.start}. */
 export interface SupervisedWorldOptions {
   readonly worldSize: number;
-  readonly job: WorldJob;
+  readonly settings: WorldSettings;
   readonly env: Environment;
   readonly interrupts: Pick<Interrupts, 'asked' | 'insisted'>;
   readonly onLogLine: (line: string, rank: number) => void;
@@ -38,8 +38,11 @@ export class SupervisedWorld implements World {
   readonly #asked: AbortSignal;
   readonly #stopListening: () => void;
 
-  private constructor({ worldSize, job, env, onLogLine, interrupts }: SupervisedWorldOptions, address: Environment) {
-    this.#timeoutMs = job.timeoutMs;
+  private constructor(
+    { worldSize, settings, env, onLogLine, interrupts }: SupervisedWorldOptions,
+    address: Environment,
+  ) {
+    this.#timeoutMs = settings.timeoutMs;
     this.#ranks = Array.from({ length: worldSize }, (_, rank) => {
       const identity = { RANK: `${rank}`, LOCAL_RANK: `${rank}`, WORLD_SIZE: `${worldSize}` };
       const rankEnv = { ...env, ...address, ...identity };
@@ -59,7 +62,7 @@ export class SupervisedWorld implements World {
    * @throws The first failure of any rank. All processes have ended then.
    */
   static async start(options: SupervisedWorldOptions): Promise<SupervisedWorld> {
-    const { env, job } = options;
+    const { env, settings } = options;
     const host = loopbackAddress();
     const world = new SupervisedWorld(options, {
       // All ranks run here, so variables that a launcher or a Kubernetes service set do not apply to them.
@@ -68,8 +71,8 @@ export class SupervisedWorld implements World {
       // The token keeps other users of this host from joining the world by guessing its port.
       CHECKPOINT_ENGINE_TOKEN: env.CHECKPOINT_ENGINE_TOKEN || randomBytes(24).toString('base64url'),
     });
-    world.devices = await world.#join('Starting the ranks', job.timeoutMs, () => {
-      return world.#ranks.map((rank) => rank.open(job));
+    world.devices = await world.#join('Starting the ranks', settings.timeoutMs, () => {
+      return world.#ranks.map((rank) => rank.open(settings));
     });
     return world;
   }
@@ -77,11 +80,11 @@ export class SupervisedWorld implements World {
   /** @throws The first failure of any rank. All processes have ended then. */
   async call<Name extends CallName>(
     name: Name,
-    job: CallJob<Name>,
+    request: CallRequest<Name>,
     { signal, onEvent }: CallOptions = {},
   ): Promise<CallResult<Name>[]> {
-    const timeoutMs = 'timeoutMs' in job ? job.timeoutMs : this.#timeoutMs;
-    const send = () => this.#ranks.map((rank) => rank.call(name, job, onEvent));
+    const timeoutMs = 'timeoutMs' in request ? request.timeoutMs : this.#timeoutMs;
+    const send = () => this.#ranks.map((rank) => rank.call(name, request, onEvent));
     return await this.#join(`The call "${name}" of the ranks`, timeoutMs, send, signal);
   }
 

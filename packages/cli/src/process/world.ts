@@ -1,4 +1,4 @@
-import type { CallJob, CallName, CallResult, RankDevice, RankEvent } from './messages.ts';
+import type { CallName, CallRequest, CallResult, RankDevice, RankEvent } from './messages.ts';
 
 /** Options to follow and abort a call. */
 export interface CallOptions {
@@ -18,7 +18,11 @@ export interface World {
    *
    * @throws The first failure of any rank.
    */
-  call<Name extends CallName>(name: Name, job: CallJob<Name>, options?: CallOptions): Promise<CallResult<Name>[]>;
+  call<Name extends CallName>(
+    name: Name,
+    request: CallRequest<Name>,
+    options?: CallOptions,
+  ): Promise<CallResult<Name>[]>;
   /** Releases everything. Idempotent. */
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 import type { Logger } from '@checkpoint-engine/interface';
 import { createEngineClient, type EngineClient, type EngineEndpoint } from '@checkpoint-engine/ps';
-import type { EngineTargets } from '../config/jobs.ts';
+import type { EngineTargets } from '../config/requests.ts';
 
 /** The host in HTTP requests when only the path of a socket is given. */
 const LOCAL_URL = 'http://localhost';

@@ -1,7 +1,7 @@
 import type { Logger } from '@checkpoint-engine/interface';
 import type { EngineClient } from '@checkpoint-engine/ps';
 import type { Secrets } from '../config/environment.ts';
-import type { EngineTargets } from '../config/jobs.ts';
+import type { EngineTargets } from '../config/requests.ts';
 import { engineClient, engineEndpoint } from './engine-client.ts';
 
 /** Updates use few engines, but clients of a server may send any address. */

@@ -5,7 +5,7 @@ import type { ToRank } from '../process/messages.ts';
 import { followSupervisor, type SupervisorHandlers } from './follow-supervisor.ts';
 
 const open = { type: 'open', world: {} } as unknown as ToRank;
-const callOf = (id: number): ToRank => ({ type: 'call', id, name: 'update', job: {} });
+const callOf = (id: number): ToRank => ({ type: 'call', id, name: 'update', request: {} });
 const setUp = (handlers: Partial<SupervisorHandlers> = {}) => {
   const input = new PassThrough();
   const aborts: [string, number | undefined][] = [];

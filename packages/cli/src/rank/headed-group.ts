@@ -1,4 +1,4 @@
-import type { EngineTargets } from '../config/jobs.ts';
+import type { EngineTargets } from '../config/requests.ts';
 
 /**
  * Returns the inference group whose engine this rank asks: that of which it is the first rank that receives.

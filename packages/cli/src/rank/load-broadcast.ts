@@ -1,6 +1,6 @@
 import { env } from 'node:process';
 import type { BroadcastTransport } from '@checkpoint-engine/interface';
-import type { DeviceKind } from '../config/jobs.ts';
+import type { DeviceKind } from '../config/requests.ts';
 import { loadPackage } from './load-package.ts';
 
 /**

@@ -1,7 +1,7 @@
 import { networkInterfaces } from 'node:os';
 import { CheckpointEngineError, type P2PTransport } from '@checkpoint-engine/interface';
 import type { Environment } from '../config/environment.ts';
-import type { DeviceKind, P2PJob } from '../config/jobs.ts';
+import type { DeviceKind, P2PSettings } from '../config/requests.ts';
 import { loadPackage } from './load-package.ts';
 
 /** The transport for reads between ranks. */
@@ -13,7 +13,7 @@ export interface LoadedP2P {
 
 /** The options of {@link loadP2P}. */
 export interface LoadP2POptions {
-  readonly job: P2PJob;
+  readonly settings: P2PSettings;
   readonly deviceKind: DeviceKind;
   readonly localRank: number;
   /** GPUs of this host, which share its NICs. */
@@ -34,8 +34,8 @@ const DRAIN_MS = 5_000;
  * ranks, or the host is not an address of this machine.
  */
 export async function loadP2P(options: LoadP2POptions): Promise<LoadedP2P> {
-  const { job, deviceKind, localRank, gpuCount, env, token } = options;
-  if (job.transport === 'shm') {
+  const { settings, deviceKind, localRank, gpuCount, env, token } = options;
+  if (settings.transport === 'shm') {
     if (deviceKind !== 'host') {
       throw new CheckpointEngineError(
         'CE_CONFIG_INVALID',
@@ -50,12 +50,12 @@ export async function loadP2P(options: LoadP2POptions): Promise<LoadedP2P> {
   const name = '@checkpoint-engine/transport-rdma';
   const load = () => import('@checkpoint-engine/transport-rdma');
   const { rdma, listRdmaDevices, chooseRdmaDevices } = await loadPackage(name, load, 'ranks that read by P2P need it');
-  const host = addressOf(job.host);
-  const available = job.transport === 'tcp' ? [] : listRdmaDevices().map(({ name: device }) => device);
-  const chooses = job.transport !== 'tcp' && (available.length > 0 || Boolean(env.PS_P2P_STORE_RDMA_DEVICES));
+  const host = addressOf(settings.host);
+  const available = settings.transport === 'tcp' ? [] : listRdmaDevices().map(({ name: device }) => device);
+  const chooses = settings.transport !== 'tcp' && (available.length > 0 || Boolean(env.PS_P2P_STORE_RDMA_DEVICES));
   const devices = chooses ? chooseRdmaDevices({ env, localRank, gpuCount, available }) : undefined;
   return {
-    transport: rdma({ protocol: job.transport, host, devices, token, drainTimeoutMs: DRAIN_MS }),
+    transport: rdma({ protocol: settings.transport, host, devices, token, drainTimeoutMs: DRAIN_MS }),
     // Over TCP, ranks with the same address share the process that serves it.
     nics: devices ?? [host],
   };

@@ -9,8 +9,8 @@ import {
 } from '@checkpoint-engine/interface';
 import { connectStore, openStore, ParameterServer } from '@checkpoint-engine/ps';
 import type { RankIdentity, Secrets } from '../config/environment.ts';
-import type { WorldJob } from '../config/jobs.ts';
-import type { CallJob, CallName, CallResult, RankDevice } from '../process/messages.ts';
+import type { WorldSettings } from '../config/requests.ts';
+import type { CallName, CallRequest, CallResult, RankDevice } from '../process/messages.ts';
 import type { CallOptions, World } from '../process/world.ts';
 import { EngineClients } from './engine-clients.ts';
 import { leaveTogether } from './leave-together.ts';
@@ -24,7 +24,7 @@ import { resolveMaster } from './resolve-master.ts';
 /** The options of {@link LocalWorld.open}. */
 export interface LocalWorldOptions {
   readonly identity: RankIdentity;
-  readonly job: WorldJob;
+  readonly settings: WorldSettings;
   readonly secrets: Secrets;
   readonly logger: Logger;
   /** Called when the world of a server continues without this rank, such as after a long pause. */
@@ -72,7 +72,7 @@ export class LocalWorld implements World {
 
   async call<Name extends CallName>(
     name: Name,
-    job: CallJob<Name>,
+    request: CallRequest<Name>,
     { signal = this.#options.signal, onEvent = () => {} }: CallOptions = {},
   ): Promise<[CallResult<Name>]> {
     const { secrets, logger } = this.#options;
@@ -80,7 +80,7 @@ export class LocalWorld implements World {
     const world = { server: this.#server, device: this.#device, rank, engines: this.#engines };
     const context = { ...world, metasPieces: this.#metasPieces, secrets, logger, signal, onEvent };
     try {
-      return [await RANK_CALLS[name](context, job)];
+      return [await RANK_CALLS[name](context, request)];
     } catch (error) {
       throw await this.#fail(error);
     }
@@ -91,8 +91,8 @@ export class LocalWorld implements World {
   }
 
   async #open(): Promise<void> {
-    const { identity, job, logger, signal } = this.#options;
-    const { deviceKind, memFraction, maxBucketBytes, timeoutMs, lifetime, sharePools } = job;
+    const { identity, settings, logger, signal } = this.#options;
+    const { deviceKind, memFraction, maxBucketBytes, timeoutMs, lifetime, sharePools } = settings;
     // Detect missing parts of this machine before other ranks wait for it.
     const broadcast: BroadcastTransport | undefined = await loadBroadcast(deviceKind, identity.worldSize);
     if (broadcast) this.#closers.push(() => broadcast.close());
@@ -120,13 +120,13 @@ export class LocalWorld implements World {
   }
 
   async #loadP2P(): Promise<LoadedP2P | undefined> {
-    const { identity, job, secrets } = this.#options;
-    const { p2p, deviceKind } = job;
+    const { identity, settings, secrets } = this.#options;
+    const { p2p, deviceKind } = settings;
     if (p2p === undefined) return undefined;
     const localRank = await localRankOf(identity, deviceKind);
     const gpuCount = Math.max(deviceKind === 'cuda' ? await countGpus() : identity.worldSize, localRank + 1);
     return await loadP2P({
-      job: p2p,
+      settings: p2p,
       deviceKind,
       localRank,
       gpuCount,
@@ -136,13 +136,13 @@ export class LocalWorld implements World {
   }
 
   async #openStore(): Promise<Store> {
-    const { identity, job, secrets, logger, signal, onLost } = this.#options;
+    const { identity, settings, secrets, logger, signal, onLost } = this.#options;
     const { rank, worldSize, masterAddr, masterPort } = identity;
-    const options = { rank, worldSize, token: secrets.token, timeoutMs: job.timeoutMs, signal, logger };
-    if (worldSize > 1 && job.lifetime === 'update') {
-      await resolveMaster({ identity, timeoutMs: job.timeoutMs, signal, logger });
+    const options = { rank, worldSize, token: secrets.token, timeoutMs: settings.timeoutMs, signal, logger };
+    if (worldSize > 1 && settings.lifetime === 'update') {
+      await resolveMaster({ identity, timeoutMs: settings.timeoutMs, signal, logger });
     }
-    return job.lifetime === 'server' && worldSize > 1
+    return settings.lifetime === 'server' && worldSize > 1
       ? await connectStore({ ...options, host: masterAddr, port: masterPort, onLost })
       : await openStore({ ...options, masterAddr, masterPort });
   }
@@ -150,7 +150,7 @@ export class LocalWorld implements World {
   /** Notifies the other ranks, which may wait for this one, and returns the error to throw. */
   async #fail(error: unknown): Promise<CheckpointEngineError> {
     const failure = atRank(error, this.#options.identity.rank);
-    if (this.#options.job.lifetime === 'update') await this.#store?.abort(failure).catch(() => {});
+    if (this.#options.settings.lifetime === 'update') await this.#store?.abort(failure).catch(() => {});
     return failure;
   }
 }

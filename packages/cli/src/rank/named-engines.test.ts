@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { silentLogger } from '@checkpoint-engine/interface';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { NamedTarget } from '../config/jobs.ts';
+import type { NamedTarget } from '../config/requests.ts';
 import { namedEngineOptions } from './named-engines.ts';
 import type { RankContext } from './rank-context.ts';
 

@@ -8,7 +8,7 @@ import {
   v2Protocol,
   type WorkerChoice,
 } from '@checkpoint-engine/ps';
-import type { EngineTargets, NamedTarget } from '../config/jobs.ts';
+import type { EngineTargets, NamedTarget } from '../config/requests.ts';
 import { engineClient, engineName } from './engine-client.ts';
 import { type EngineOptions, forgetVersions } from './engine-options.ts';
 import type { RankContext } from './rank-context.ts';

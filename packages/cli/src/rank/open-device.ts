@@ -1,7 +1,7 @@
 import { createCudaDevice, createHostDevice, listCudaDevices } from '@checkpoint-engine/device';
 import { CheckpointEngineError, type Device } from '@checkpoint-engine/interface';
 import type { RankIdentity } from '../config/environment.ts';
-import type { DeviceKind } from '../config/jobs.ts';
+import type { DeviceKind } from '../config/requests.ts';
 
 /**
  * Returns the device for `--device` on this machine. `auto` selects GPUs if there are any.

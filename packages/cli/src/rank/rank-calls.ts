@@ -8,7 +8,7 @@ import {
   v2Protocol,
   type WorkerChoice,
 } from '@checkpoint-engine/ps';
-import type { EngineTargets } from '../config/jobs.ts';
+import type { EngineTargets } from '../config/requests.ts';
 import { type KeptTensors, keptTensors } from '../process/kept-tensors.ts';
 import { checkAllowed } from './check-allowed.ts';
 import { ENGINE_CALLS } from './engine-calls.ts';

@@ -1,7 +1,7 @@
 import type { Device, Logger } from '@checkpoint-engine/interface';
 import type { ParameterServer } from '@checkpoint-engine/ps';
 import type { Secrets } from '../config/environment.ts';
-import type { CallJob, CallName, CallResult, RankEvent } from '../process/messages.ts';
+import type { CallName, CallRequest, CallResult, RankEvent } from '../process/messages.ts';
 import type { EngineClients } from './engine-clients.ts';
 import type { MetasPieces } from './metas-pieces.ts';
 
@@ -20,5 +20,5 @@ export interface RankContext {
 
 /** The implementation of each call at one rank. */
 export type RankCallsAt = {
-  readonly [Name in CallName]: (context: RankContext, job: CallJob<Name>) => Promise<CallResult<Name>>;
+  readonly [Name in CallName]: (context: RankContext, request: CallRequest<Name>) => Promise<CallResult<Name>>;
 };

@@ -1,12 +1,12 @@
 import { env, stdin } from 'node:process';
 import { toCheckpointEngineError } from '@checkpoint-engine/interface';
 import { readRankIdentity, readSecrets } from '../config/environment.ts';
-import type { WorldJob } from '../config/jobs.ts';
+import type { WorldSettings } from '../config/requests.ts';
 import { createLogger } from '../output/log.ts';
 import { writeLog, writeOutput } from '../output/standard-streams.ts';
 import { exitAfter, exitNow } from '../process/exit-after.ts';
 import { watchInterrupts } from '../process/interrupts.ts';
-import type { CallJob, FromRank } from '../process/messages.ts';
+import type { CallRequest, FromRank } from '../process/messages.ts';
 import { EventBatches } from './event-batches.ts';
 import { followSupervisor } from './follow-supervisor.ts';
 import { LocalWorld } from './local-world.ts';
@@ -31,23 +31,31 @@ export async function serveRank(): Promise<0 | 1> {
   });
   lost.catch((error) => all.abort(error));
 
-  const open = async (job: WorldJob): Promise<void> => {
+  const open = async (settings: WorldSettings): Promise<void> => {
     const identity = readRankIdentity(env)!;
     const sink = { writeLine: (line: string) => writeLog(`${line}\n`) };
-    const logger = createLogger(job.logLevel, sink, { rank: identity.rank });
+    const logger = createLogger(settings.logLevel, sink, { rank: identity.rank });
     const secrets = readSecrets(env);
-    world = await LocalWorld.open({ identity, job, secrets, logger, signal: all.signal, onLost });
+    world = await LocalWorld.open({ identity, settings, secrets, logger, signal: all.signal, onLost });
     send({ type: 'opened', device: world.devices[0]! });
     // A terminal's Ctrl-C and a service manager's SIGTERM reach ranks as well, but a server decides when its ranks
     // end.
-    if (job.lifetime === 'server') interrupts.asked.removeEventListener('abort', onAsked);
+    if (settings.lifetime === 'server') interrupts.asked.removeEventListener('abort', onAsked);
   };
-  const call = async ({ id, name, job }: { id: number; name: Parameters<LocalWorld['call']>[0]; job: unknown }) => {
+  const call = async ({
+    id,
+    name,
+    request,
+  }: {
+    id: number;
+    name: Parameters<LocalWorld['call']>[0];
+    request: unknown;
+  }) => {
     const controller = new AbortController();
     calls.set(id, controller);
     const events = new EventBatches((batch) => send({ type: 'events', id, events: batch }));
     try {
-      const [value] = await world!.call(name, job as CallJob<typeof name>, {
+      const [value] = await world!.call(name, request as CallRequest<typeof name>, {
         signal: AbortSignal.any([all.signal, controller.signal]),
         onEvent: (event) => {
           events.add(event);
@@ -71,7 +79,7 @@ export async function serveRank(): Promise<0 | 1> {
   interrupts.insisted.addEventListener('abort', exitNow, { once: true });
   try {
     const followed = followSupervisor(stdin, {
-      open: ({ world: job }) => open(job),
+      open: ({ world: settings }) => open(settings),
       call,
       ping: () => send({ type: 'pong' }),
       abort: (error, id) => (id === undefined ? all : calls.get(id))?.abort(error),

@@ -1,6 +1,6 @@
 import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
 import { joinCalls } from '../process/join-calls.ts';
-import type { CallJob, CallName, CallResult } from '../process/messages.ts';
+import type { CallName, CallRequest, CallResult } from '../process/messages.ts';
 import { TimeLimit } from '../process/time-limit.ts';
 import type { CallOptions } from '../process/world.ts';
 import type { RankSlot } from './rank-slot.ts';
@@ -9,7 +9,7 @@ import type { RankSlot } from './rank-slot.ts';
 export type AskRanks = <Name extends CallName>(
   slots: readonly RankSlot[],
   name: Name,
-  job: CallJob<Name>,
+  request: CallRequest<Name>,
   timeoutMs: number,
   options?: CallOptions,
 ) => Promise<CallResult<Name>[]>;
@@ -17,7 +17,7 @@ export type AskRanks = <Name extends CallName>(
 /** One call to ranks. */
 export interface RankCall<Name extends CallName> extends CallOptions {
   readonly name: Name;
-  readonly job: CallJob<Name>;
+  readonly request: CallRequest<Name>;
   readonly timeoutMs: number;
 }
 
@@ -38,14 +38,14 @@ const GRACE_MS = 2_000;
  */
 export async function callRanks<Name extends CallName>(
   slots: readonly RankSlot[],
-  { name, job, timeoutMs, signal, onEvent }: RankCall<Name>,
+  { name, request, timeoutMs, signal, onEvent }: RankCall<Name>,
   logger: Logger,
 ): Promise<CallResult<Name>[]> {
   const latestMs = performance.now() + timeoutMs + GRACE_MS + LATE_SETTLE_MS;
   const limit = new TimeLimit(`The call "${name}"`, timeoutMs + GRACE_MS, 'Check the logs of the ranks');
   try {
     const stop = signal ? AbortSignal.any([signal, limit.signal]) : limit.signal;
-    const calls = slots.map((slot) => slot.call(name, job, onEvent));
+    const calls = slots.map((slot) => slot.call(name, request, onEvent));
     const settleMs = (): number => Math.max(0, Math.min(SETTLE_MS, latestMs - performance.now()));
     const { values, failed } = await joinCalls(calls, { signal: stop, settleMs });
     if (values) return values;

@@ -1,6 +1,6 @@
 import type { CheckpointView, ShareState, ShareView } from '@checkpoint-engine/http';
 import { CheckpointEngineError, type SerializedError } from '@checkpoint-engine/interface';
-import type { RankRegisterRequest } from '../config/jobs.ts';
+import type { RankRegisterRequest } from '../config/requests.ts';
 import type { RegisteredFiles } from '../process/messages.ts';
 
 /** One rank's share of a checkpoint. */
@@ -19,7 +19,7 @@ const WORST_FIRST: readonly ShareState[] = ['lost', 'registering', 'loading', 'r
 export class CatalogEntry {
   readonly name: string;
   /** Equal on all ranks. Absent if only metas were imported, or if ranks have their own files. */
-  readonly job: RankRegisterRequest | undefined;
+  readonly request: RankRegisterRequest | undefined;
   /** Time-out of reading the files. */
   readonly timeoutMs: number;
   isUpdating = false;
@@ -41,29 +41,29 @@ export class CatalogEntry {
   readonly #own = new Map<number, RankRegisterRequest>();
   #warnings: readonly string[] = [];
 
-  constructor(name: string, job: RankRegisterRequest | undefined, worldSize: number, timeoutMs: number) {
+  constructor(name: string, request: RankRegisterRequest | undefined, worldSize: number, timeoutMs: number) {
     this.name = name;
-    this.job = job;
+    this.request = request;
     this.timeoutMs = timeoutMs;
-    this.isRegistering = job !== undefined;
-    if (!job) return;
+    this.isRegistering = request !== undefined;
+    if (!request) return;
     for (let rank = 0; rank < worldSize; rank++) this.#shares.set(rank, newShare());
   }
 
   /** Registrations that a restarted rank must repeat. */
-  jobOf(rank: number): RankRegisterRequest | undefined {
-    return this.#own.get(rank) ?? this.job;
+  requestOf(rank: number): RankRegisterRequest | undefined {
+    return this.#own.get(rank) ?? this.request;
   }
 
   /** Records that a rank begins to register its own files. @throws `CE_CHECKPOINT_EXISTS` */
   beginAt(rank: number): void {
-    if (this.job !== undefined || this.#shares.has(rank)) throw exists(this.name, rank);
+    if (this.request !== undefined || this.#shares.has(rank)) throw exists(this.name, rank);
     this.#shares.set(rank, newShare());
   }
 
   /** Records that a rank has registered its own files. Metas that were gathered before do not include them. */
-  noteRegisteredAt(rank: number, job: RankRegisterRequest, registered: RegisteredFiles): void {
-    this.#own.set(rank, job);
+  noteRegisteredAt(rank: number, request: RankRegisterRequest, registered: RegisteredFiles): void {
+    this.#own.set(rank, request);
     this.noteRegistered(rank, registered, false);
     this.mustGather ||= this.hasMetas && this.importedMetas === undefined;
   }
@@ -169,9 +169,9 @@ export class CatalogEntry {
     const ranks = [...this.#shares].map(([rank, { fingerprint, ...share }]): ShareView => ({ rank, ...share }));
     return {
       name: this.name,
-      weightVersion: this.#importedVersion ?? this.job?.weightVersion,
+      weightVersion: this.#importedVersion ?? this.request?.weightVersion,
       state: this.state,
-      files: this.job?.files ?? this.#ownFiles,
+      files: this.request?.files ?? this.#ownFiles,
       hasMetas: this.hasMetas,
       tensorCount: ranks.reduce((sum, { tensorCount }) => sum + tensorCount, 0),
       sizeBytes: ranks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import type { Logger } from '@checkpoint-engine/interface';
 import { type StoreServer, startStoreServer } from '@checkpoint-engine/ps';
 import type { Environment } from '../config/environment.ts';
-import { canMap, type WorldJob } from '../config/jobs.ts';
 import { loopbackAddress } from '../config/loopback.ts';
+import { canMap, type WorldSettings } from '../config/requests.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import type { OpenRankPort } from '../process/rank-port.ts';
 import { spawnRank } from '../process/spawn-rank.ts';
@@ -54,7 +54,7 @@ export async function openServedWorld(config: ServeConfig, options: OpenServedWo
       const here: OpenRankPort = (events) => spawnRank({ ...env, ...identity }, events);
       return { node, open: node === 0 ? here : hub!.nodes[node - 1]!.openRank(rank, identity) };
     });
-    const job: WorldJob = {
+    const settings: WorldSettings = {
       deviceKind,
       sharePools: canMap(config.engine, config.update.method ?? 'auto') || undefined,
       lifetime: 'server',
@@ -64,7 +64,7 @@ export async function openServedWorld(config: ServeConfig, options: OpenServedWo
       ...limits,
     };
     const engines = { engine, targets, ...config.serving };
-    const world = new ServedWorld({ places, job, engines, update, allowedRoots, store, logger, onLogLine });
+    const world = new ServedWorld({ places, settings, engines, update, allowedRoots, store, logger, onLogLine });
     return {
       world,
       close: async () => {

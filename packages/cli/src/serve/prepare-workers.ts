@@ -1,15 +1,15 @@
 import { type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
-import { canMap } from '../config/jobs.ts';
-import type { CallJob } from '../process/messages.ts';
+import { canMap } from '../config/requests.ts';
+import type { CallRequest } from '../process/messages.ts';
 import type { AskRanks } from './call-ranks.ts';
 import type { RankSlot } from './rank-slot.ts';
 
 /** The workers to prepare, and the updates that follow. */
 export interface PrepareRequest {
   readonly checkpoint: string;
-  readonly targets: CallJob<'prepare'>['targets'] | undefined;
+  readonly targets: CallRequest<'prepare'>['targets'] | undefined;
   readonly update: Pick<
-    CallJob<'update'>,
+    CallRequest<'update'>,
     'bucketBytes' | 'deviceMemoryBytes' | 'method' | 'verify' | 'releaseCommunicators'
   >;
 }
@@ -33,8 +33,8 @@ export async function prepareWorkers(
   const limit = { timeoutMs: PREPARE_MS };
   try {
     const [can] = await ask(slots.slice(0, 1), 'canPrepare', { targets, ...limit }, PREPARE_MS, { signal });
-    const job = { ...update, name: checkpoint, targets, ...limit };
-    if (can) await ask(slots, 'prepare', job, PREPARE_MS, { signal });
+    const request = { ...update, name: checkpoint, targets, ...limit };
+    if (can) await ask(slots, 'prepare', request, PREPARE_MS, { signal });
   } catch (thrown) {
     const err = toCheckpointEngineError(thrown);
     logger.warn({ checkpoint, err }, 'Workers could not prepare for updates of a checkpoint');

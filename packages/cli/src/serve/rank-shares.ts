@@ -1,5 +1,5 @@
 import { CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
-import type { RankRegisterRequest } from '../config/jobs.ts';
+import type { RankRegisterRequest } from '../config/requests.ts';
 import { SHORT_CALL_MS } from './call-ranks.ts';
 import { CatalogEntry } from './catalog.ts';
 import { checkPaths } from './check-request.ts';
@@ -22,11 +22,11 @@ export class RankShares {
     entry.beginAt(rank);
     const slot = slots[rank]!;
     const stop = AbortSignal.any([signal, entry.registration.signal]);
-    const job: RankRegisterRequest = { name, files, share: 'all', keepFiles: false, stream: false, allowedRoots };
+    const request: RankRegisterRequest = { name, files, share: 'all', keepFiles: false, stream: false, allowedRoots };
     try {
       await readiness.untilReady(stop);
-      const [registered] = await ask([slot], 'register', job, REGISTER_MS, { signal: stop });
-      entry.noteRegisteredAt(rank, job, registered!);
+      const [registered] = await ask([slot], 'register', request, REGISTER_MS, { signal: stop });
+      entry.noteRegisteredAt(rank, request, registered!);
       const { tensorCount, sizeBytes, durationMs } = registered!;
       const about = { checkpoint: name, rank, tensorCount, sizeBytes, durationMs: Math.round(durationMs) };
       logger.info(about, 'Registered files at a rank');
@@ -47,7 +47,7 @@ export class RankShares {
       logger.warn({ checkpoint: name, rank }, 'The rank does not hold this checkpoint');
       return false;
     }
-    if (entry.job !== undefined) throw heldByAll(name);
+    if (entry.request !== undefined) throw heldByAll(name);
     if (entry.isUpdating || state === 'registering') throw busy(name, rank);
     await this.#release(entry, slots[rank]!);
     logger.info({ checkpoint: name, rank }, 'Released the share of a rank');

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RankState, RankView } from '@checkpoint-engine/http';
 import { CheckpointEngineError, type Logger, type SerializedError } from '@checkpoint-engine/interface';
 import { settlesWithin } from '@checkpoint-engine/interface/shared';
-import type { WorldJob } from '../config/jobs.ts';
+import type { WorldSettings } from '../config/requests.ts';
 import { joinCalls } from '../process/join-calls.ts';
-import type { CallJob, CallName, CallResult, RankDevice, RankEvent } from '../process/messages.ts';
+import type { CallName, CallRequest, CallResult, RankDevice, RankEvent } from '../process/messages.ts';
 import type { OpenRankPort } from '../process/rank-port.ts';
 import { type SentCall, SupervisedRank } from '../process/supervised-rank.ts';
 import { withTimeLimit } from '../process/time-limit.ts';
@@ -14,7 +14,7 @@ export interface RankSlotOptions {
   readonly rank: number;
   /** Index of the host that runs the rank. */
   readonly node: number;
-  readonly job: WorldJob;
+  readonly settings: WorldSettings;
   readonly open: OpenRankPort;
   readonly logger: Logger;
   readonly onLogLine: (line: string, rank: number) => void;
@@ -69,10 +69,10 @@ export class RankSlot implements RankView {
   /** Calls the current process of the rank. */
   call<Name extends CallName>(
     name: Name,
-    job: CallJob<Name>,
+    request: CallRequest<Name>,
     onEvent?: (event: RankEvent) => void,
   ): SentCall<CallResult<Name>> {
-    if (this.#process) return this.#process.call(name, job, onEvent);
+    if (this.#process) return this.#process.call(name, request, onEvent);
     const failure = { rank: this.rank, error: notStarted(this.rank), atMs: Date.now(), died: false };
     return { outcome: Promise.resolve({ failure }), abort: () => {} };
   }
@@ -112,14 +112,14 @@ export class RankSlot implements RankView {
   }
 
   async #open(process: SupervisedRank): Promise<CheckpointEngineError | undefined> {
-    const { job } = this.#options;
+    const { settings } = this.#options;
     const limit = {
       what: `Starting rank ${this.rank}`,
-      timeoutMs: job.timeoutMs + OPEN_GRACE_MS,
+      timeoutMs: settings.timeoutMs + OPEN_GRACE_MS,
       hint: 'Check in its log what it waits for',
     };
     const { values, failed } = await withTimeLimit(limit, undefined, (signal) =>
-      joinCalls([process.open(job)], { signal, settleMs: 0 }),
+      joinCalls([process.open(settings)], { signal, settleMs: 0 }),
     );
     if (values) this.device = values[0];
     return failed?.failure;

@@ -1,6 +1,6 @@
 import { CheckpointEngineError, silentLogger } from '@checkpoint-engine/interface';
 import { describe, expect, it } from 'vitest';
-import type { RankRegisterRequest } from '../config/jobs.ts';
+import type { RankRegisterRequest } from '../config/requests.ts';
 import type { RegisteredFiles } from '../process/messages.ts';
 import type { AskRanks } from './call-ranks.ts';
 import { Catalog, CatalogEntry } from './catalog.ts';
@@ -20,8 +20,8 @@ const slot = { rank: 0, isRunning: true } as RankSlot;
 function catalogOf(...names: string[]): Catalog {
   const catalog = new Catalog();
   for (const name of names) {
-    const job: RankRegisterRequest = { name, files: `/${name}`, keepFiles: false, stream: false };
-    const entry = new CatalogEntry(name, job, 1, 1_000);
+    const request: RankRegisterRequest = { name, files: `/${name}`, keepFiles: false, stream: false };
+    const entry = new CatalogEntry(name, request, 1, 1_000);
     entry.noteRegistered(0, SHARE, false);
     catalog.add(entry);
   }
@@ -31,8 +31,8 @@ function catalogOf(...names: string[]): Catalog {
 /** Answers the calls of a rank that holds checkpoints; `during` runs while the rank registers one. */
 function rank(during: (name: string) => unknown = () => {}) {
   const held = new Set<string>();
-  const ask = (async (_, call, job, __, options) => {
-    const { name } = job as { name: string };
+  const ask = (async (_, call, request, __, options) => {
+    const { name } = request as { name: string };
     if (call === 'unregister') held.delete(name);
     if (call !== 'register') return [null];
     await during(name);

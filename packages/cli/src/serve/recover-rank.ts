@@ -10,8 +10,8 @@ import type { RankSlot } from './rank-slot.ts';
  */
 export async function recoverRank(slot: RankSlot, catalog: Catalog, ask: AskRanks, logger: Logger): Promise<void> {
   for (const entry of catalog.all) {
-    const job = entry.jobOf(slot.rank);
-    const isDeleted = (): boolean => catalog.find(entry.name) !== entry || entry.jobOf(slot.rank) !== job;
+    const request = entry.requestOf(slot.rank);
+    const isDeleted = (): boolean => catalog.find(entry.name) !== entry || entry.requestOf(slot.rank) !== request;
     if (isDeleted()) continue;
     const failure = await recoverEntry(slot, entry, isDeleted, ask);
     // A rank that died again is recovered again after its next start.
@@ -34,11 +34,11 @@ async function recoverEntry(
 ): Promise<unknown> {
   const metas = entry.importedMetas;
   if (metas) await loadMetasAt((name, call) => ask([slot], name, call, SHORT_CALL_MS), metas).catch(() => {});
-  const job = entry.jobOf(slot.rank);
-  if (entry.isRegistering || job === undefined || isDeleted()) return undefined;
+  const request = entry.requestOf(slot.rank);
+  if (entry.isRegistering || request === undefined || isDeleted()) return undefined;
   try {
     // A deletion waits for it, because calls before the deletion use the checkpoint.
-    const [registered] = await ask([slot], 'register', { ...job, load: undefined }, entry.timeoutMs);
+    const [registered] = await ask([slot], 'register', { ...request, load: undefined }, entry.timeoutMs);
     if (!isDeleted()) entry.noteRegistered(slot.rank, registered!, false);
     return undefined;
   } catch (error) {

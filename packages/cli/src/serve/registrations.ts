@@ -1,6 +1,6 @@
 import type { HttpWorld, RegisterRequest } from '@checkpoint-engine/http';
 import { type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
-import type { RankRegisterRequest } from '../config/jobs.ts';
+import type { RankRegisterRequest } from '../config/requests.ts';
 import { type AskRanks, SHORT_CALL_MS } from './call-ranks.ts';
 import { type Catalog, CatalogEntry } from './catalog.ts';
 import { checkPaths } from './check-request.ts';
@@ -47,7 +47,7 @@ export class Registrations {
   ): Promise<void> {
     const { catalog, slots, readiness, ask, allowedRoots, logger } = this.#options;
     checkPaths(files);
-    const job: RankRegisterRequest = {
+    const request: RankRegisterRequest = {
       name,
       // One path may be a folder.
       files: files.length === 1 ? files[0]! : files,
@@ -55,8 +55,8 @@ export class Registrations {
       // Updates can start while files are still read in the background.
       load: stream ? undefined : 'background',
     };
-    const readsInBackground = job.load === 'background';
-    const entry = new CatalogEntry(name, job, slots.length, timeoutMs);
+    const readsInBackground = request.load === 'background';
+    const entry = new CatalogEntry(name, request, slots.length, timeoutMs);
     catalog.add(entry);
     const stop = AbortSignal.any([signal, entry.registration.signal]);
     const startedAtMs = performance.now();
@@ -64,7 +64,7 @@ export class Registrations {
     let isAccepted = false;
     try {
       await readiness.untilReady(stop, Math.min(READY_MS, left()));
-      const registered = await ask(slots, 'register', job, left(), { signal: stop });
+      const registered = await ask(slots, 'register', request, left(), { signal: stop });
       for (const [rank, share] of registered.entries()) entry.noteRegistered(rank, share, readsInBackground);
       isAccepted = onAccepted !== undefined;
       onAccepted?.();

@@ -13,8 +13,8 @@ import { checkpointBusy, checkpointDeleted } from '@checkpoint-engine/http';
 import type { CheckpointEngineError, Logger } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
 import type { StoreServer, VerifyReport } from '@checkpoint-engine/ps';
-import type { WorldJob } from '../config/jobs.ts';
-import type { CallJob, CallName, CallResult } from '../process/messages.ts';
+import type { WorldSettings } from '../config/requests.ts';
+import type { CallName, CallRequest, CallResult } from '../process/messages.ts';
 import { type EncodedMetas, loadMetasAt, readMetasOf } from '../process/metas-transfer.ts';
 import type { OpenRankPort } from '../process/rank-port.ts';
 import type { CallOptions } from '../process/world.ts';
@@ -43,7 +43,7 @@ export interface RankPlace {
 export interface ServedWorldOptions {
   /** By rank. */
   readonly places: readonly RankPlace[];
-  readonly job: WorldJob;
+  readonly settings: WorldSettings;
   readonly engines: DefaultTargets;
   readonly update: PrepareRequest['update'];
   readonly allowedRoots?: readonly string[] | undefined;
@@ -75,7 +75,7 @@ export class ServedWorld implements RankWorld {
   readonly #shares: RankShares;
 
   constructor(options: ServedWorldOptions) {
-    const { places, job, logger, onLogLine } = options;
+    const { places, settings, logger, onLogLine } = options;
     this.#options = options;
     this.worldSize = places.length;
     this.instances = endpointsOf(options.engines.targets, [...places.keys()]).map(({ endpoint }) => endpoint);
@@ -84,7 +84,7 @@ export class ServedWorld implements RankWorld {
         new RankSlot({
           rank,
           node,
-          job,
+          settings,
           open,
           logger,
           onLogLine,
@@ -112,8 +112,8 @@ export class ServedWorld implements RankWorld {
     const { targets } = engines;
     if (targets === undefined || update.releaseCommunicators === true) return;
     // This spares the first update the time. The update waits for this call and reports the error if it fails.
-    const job = { targets, timeoutMs: CONNECT_MS };
-    for (const slot of this.#slots) slot.call('connect', job).outcome.catch(() => {});
+    const request = { targets, timeoutMs: CONNECT_MS };
+    for (const slot of this.#slots) slot.call('connect', request).outcome.catch(() => {});
   }
 
   ranks(): readonly RankView[] {
@@ -183,7 +183,7 @@ export class ServedWorld implements RankWorld {
     checkName(name, metas);
     await this.#together.take(async () => {
       await this.#readiness.untilReady();
-      const weightVersion = await loadMetasAt((call, job) => this.#call(call, job, SHORT_CALL_MS), metas);
+      const weightVersion = await loadMetasAt((call, request) => this.#call(call, request, SHORT_CALL_MS), metas);
       this.#catalog
         .getOrAdd(name, () => new CatalogEntry(name, undefined, this.worldSize, REGISTER_MS))
         .noteImported(metas, weightVersion);
@@ -208,8 +208,10 @@ export class ServedWorld implements RankWorld {
           await this.#readiness.untilReadyToUpdate(name, timeoutMs, signal);
           entry.checkWhole();
           await this.#gatherAgain(entry, signal, Math.min(GATHER_MS, left()));
-          const job = { ...update, method, name, ranks, targets, timeoutMs: left(), weightVersion, verify };
-          const updated = summaryOf(await updateRanks(this.#slots, job, { signal, onEvent }, this.#options.logger));
+          const ranksRequest = { ...update, method, name, ranks, targets, timeoutMs: left(), weightVersion, verify };
+          const updated = summaryOf(
+            await updateRanks(this.#slots, ranksRequest, { signal, onEvent }, this.#options.logger),
+          );
           entry.broughtVersion = updated.weightVersion;
           return updated;
         } finally {
@@ -246,8 +248,8 @@ export class ServedWorld implements RankWorld {
     const { targets } = this.#options.engines;
     if (targets === undefined) return [];
     await this.#readiness.untilReady(signal);
-    const job = { targets, timeoutMs: ASK_MS };
-    const answers = await this.#call('heldVersion', job, job.timeoutMs, { signal });
+    const request = { targets, timeoutMs: ASK_MS };
+    const answers = await this.#call('heldVersion', request, request.timeoutMs, { signal });
     return answers.filter((answer) => answer !== null);
   }
 
@@ -266,21 +268,21 @@ export class ServedWorld implements RankWorld {
   /** @throws The first failure of any rank. */
   async #call<Name extends CallName>(
     name: Name,
-    job: CallJob<Name>,
+    request: CallRequest<Name>,
     timeoutMs: number,
     options?: CallOptions,
   ): Promise<CallResult<Name>[]> {
-    return await this.#ask(this.#slots, name, job, timeoutMs, options);
+    return await this.#ask(this.#slots, name, request, timeoutMs, options);
   }
 
-  readonly #ask: AskRanks = (slots, name, job, timeoutMs, options = {}) =>
-    callRanks(slots, { name, job, timeoutMs, ...options }, this.#options.logger);
+  readonly #ask: AskRanks = (slots, name, request, timeoutMs, options = {}) =>
+    callRanks(slots, { name, request, timeoutMs, ...options }, this.#options.logger);
 
   async #gather(
     entry: CatalogEntry,
     signal: AbortSignal | undefined,
     timeoutMs: number,
-    options: Pick<CallJob<'gatherMetas'>, 'untilDigested'> = {},
+    options: Pick<CallRequest<'gatherMetas'>, 'untilDigested'> = {},
   ): Promise<void> {
     await this.#readiness.untilReady(signal);
     entry.checkWhole();
@@ -289,7 +291,7 @@ export class ServedWorld implements RankWorld {
   }
 
   /** The ranks that a request names, and their engines. @throws `CE_CONFIG_INVALID` */
-  #receiversOf(request: UpdateRequest): Pick<CallJob<'update'>, 'targets' | 'ranks'> {
+  #receiversOf(request: UpdateRequest): Pick<CallRequest<'update'>, 'targets' | 'ranks'> {
     const deviceOf = (rank: number): string => this.#slots[rank]!.device!.uuid;
     const targets = updateTargets(request, this.#options.engines, this.worldSize, deviceOf);
     return { targets, ranks: request.ranks.length > 0 ? request.ranks : undefined };
@@ -297,7 +299,7 @@ export class ServedWorld implements RankWorld {
 
   #getMetas({ name, broughtVersion: weightVersion }: CatalogEntry): Promise<EncodedMetas> {
     const first = [this.#slots[0]!];
-    return readMetasOf((call, job) => this.#ask(first, call, job, SHORT_CALL_MS), { name, weightVersion });
+    return readMetasOf((call, request) => this.#ask(first, call, request, SHORT_CALL_MS), { name, weightVersion });
   }
 
   #prepare(checkpoint: string, signal: AbortSignal): Promise<void> {

@@ -1,7 +1,7 @@
 import type { HttpWorld } from '@checkpoint-engine/http';
 import { type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
 import type { UpdateResult } from '@checkpoint-engine/ps';
-import type { CallJob } from '../process/messages.ts';
+import type { CallRequest } from '../process/messages.ts';
 import { callRanks } from './call-ranks.ts';
 import type { RankSlot } from './rank-slot.ts';
 import { endpointsOf } from './update-targets.ts';
@@ -16,7 +16,7 @@ import { endpointsOf } from './update-targets.ts';
  */
 export async function updateRanks(
   slots: readonly RankSlot[],
-  job: CallJob<'update'>,
+  request: CallRequest<'update'>,
   { signal, onEvent }: Parameters<HttpWorld['update']>[2],
   logger: Logger,
 ): Promise<UpdateResult[]> {
@@ -26,11 +26,15 @@ export async function updateRanks(
     onEvent(event);
   };
   try {
-    return await callRanks(slots, { name: 'update', job, timeoutMs: job.timeoutMs, signal, onEvent: note }, logger);
+    return await callRanks(
+      slots,
+      { name: 'update', request, timeoutMs: request.timeoutMs, signal, onEvent: note },
+      logger,
+    );
   } catch (thrown) {
     const { code } = toCheckpointEngineError(thrown);
     if (code === 'CE_RANK_LOST' || code === 'CE_TIMEOUT') {
-      for (const engine of endpointsOf(job.targets, job.ranks ?? [...slots.keys()])) {
+      for (const engine of endpointsOf(request.targets, request.ranks ?? [...slots.keys()])) {
         if (!asked.has(engine.groupIndex)) onEvent({ type: 'engine', state: 'asked', ...engine, atMs: Date.now() });
       }
     }

@@ -1,6 +1,6 @@
 import type { NamedEngine, UpdateRequest } from '@checkpoint-engine/http';
 import { configError } from '../config/config-error.ts';
-import type { EngineTargets, NamedTarget } from '../config/jobs.ts';
+import type { EngineTargets, NamedTarget } from '../config/requests.ts';
 import { engineName } from '../rank/engine-client.ts';
 
 /** The engines that the server's flags select. */

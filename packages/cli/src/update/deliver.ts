@@ -1,6 +1,6 @@
 import { CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
 import type { RegisteredCheckpoint } from '@checkpoint-engine/ps';
-import type { DeliveryJob, RankRegisterRequest } from '../config/jobs.ts';
+import type { DeliveryRequest, RankRegisterRequest } from '../config/requests.ts';
 import { loadMetasAt } from '../process/metas-transfer.ts';
 import { withTimeLimit } from '../process/time-limit.ts';
 import type { CallOptions, World } from '../process/world.ts';
@@ -11,7 +11,7 @@ import type { ReadMetas } from './read-metas.ts';
 type Following = CallOptions & { readonly signal: AbortSignal };
 
 /** The work to do. Its metas are already read, so their problems are reported before ranks start. */
-export interface Delivery extends Omit<DeliveryJob, 'source'> {
+export interface Delivery extends Omit<DeliveryRequest, 'source'> {
   readonly source: { readonly register: RankRegisterRequest } | { readonly load: ReadMetas };
 }
 
@@ -108,14 +108,14 @@ async function saveMetas(
 
 async function register(
   world: World,
-  job: RankRegisterRequest,
+  request: RankRegisterRequest,
   timeoutMs: number,
   following: Following,
 ): Promise<Ready> {
-  const registered = await withTimeLimit(reading(job.name, timeoutMs), following.signal, (signal) =>
-    world.call('register', job, { ...following, signal }),
+  const registered = await withTimeLimit(reading(request.name, timeoutMs), following.signal, (signal) =>
+    world.call('register', request, { ...following, signal }),
   );
-  return { name: job.name, registered, metasMs: [] };
+  return { name: request.name, registered, metasMs: [] };
 }
 
 function reading(name: string, timeoutMs: number): Parameters<typeof withTimeLimit>[0] {
@@ -126,7 +126,7 @@ function reading(name: string, timeoutMs: number): Parameters<typeof withTimeLim
 async function load(world: World, { checkpoint: name, files }: ReadMetas, { signal }: Following): Promise<Ready> {
   const startedAtMs = performance.now();
   const [metas, ...fallbacks] = files;
-  await loadMetasAt((call, job) => world.call(call, job, { signal }), metas!, fallbacks);
+  await loadMetasAt((call, request) => world.call(call, request, { signal }), metas!, fallbacks);
   const durationMs = performance.now() - startedAtMs;
   return { name, registered: world.ranks.map(() => undefined), metasMs: world.ranks.map(() => durationMs) };
 }

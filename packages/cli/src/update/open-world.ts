@@ -1,6 +1,6 @@
 import type { Logger } from '@checkpoint-engine/interface';
 import { type Environment, readSecrets } from '../config/environment.ts';
-import { canMap, type DeviceKind, type RankUpdateRequest, type WorldJob } from '../config/jobs.ts';
+import { canMap, type DeviceKind, type RankUpdateRequest, type WorldSettings } from '../config/requests.ts';
 import type { UpdateConfig } from '../config/update-config.ts';
 import type { LogOptions } from '../output/log-options.ts';
 import { exitNow } from '../process/exit-after.ts';
@@ -28,18 +28,18 @@ export async function openWorld(options: OpenWorldOptions): Promise<World> {
   const { timeoutMs } = delivery.updates[0]!;
   const { targets, method = 'auto' } = config.delivery.updates[0]!;
   const sharePools = canMap(targets.engine, method) || p2p !== undefined;
-  const job: WorldJob = {
+  const settings: WorldSettings = {
     ...{ deviceKind, lifetime: 'update', p2p, sharePools, timeoutMs, logLevel: log.logLevel },
     ...limits,
   };
   if (!config.identity && worldSize > 1) {
-    return await SupervisedWorld.start({ worldSize, job, env, interrupts, onLogLine });
+    return await SupervisedWorld.start({ worldSize, settings, env, interrupts, onLogLine });
   }
   const { LocalWorld } = await import('../rank/local-world.ts');
   interrupts.insisted.addEventListener('abort', exitNow, { once: true });
   return await LocalWorld.open({
     identity: config.identity ?? { rank: 0, worldSize: 1, localRank: 0, masterAddr: '127.0.0.1', masterPort: 0 },
-    job,
+    settings,
     secrets: readSecrets(env),
     logger,
     signal: interrupts.asked,

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { decodeWorldMetas } from '@checkpoint-engine/meta';
-import type { LoadJob } from '../config/jobs.ts';
+import type { LoadMetasRequest } from '../config/requests.ts';
 
 /** Metas of one checkpoint from the files of other worlds. */
 export interface ReadMetas {
@@ -16,7 +16,7 @@ export interface ReadMetas {
  * @throws {CheckpointEngineError} `CE_FILE_NOT_FOUND`, `CE_FILE_UNREADABLE`; `CE_METAS_INVALID` for another version, a
  * file that is truncated or changed, or another checkpoint.
  */
-export async function readMetas({ files, name }: LoadJob): Promise<ReadMetas> {
+export async function readMetas({ files, name }: LoadMetasRequest): Promise<ReadMetas> {
   const contents: Uint8Array[] = [];
   let checkpoint = name;
   for (const path of files) {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { toCheckpointEngineError } from '@checkpoint-engine/interface';
 import type { ProgressEvent } from '@checkpoint-engine/ps';
 import type { CommandContext } from '../command-context.ts';
-import type { DeliveryJob } from '../config/jobs.ts';
+import type { DeliveryRequest } from '../config/requests.ts';
 import type { UpdateConfig } from '../config/update-config.ts';
 import { updateWarnings } from '../config/update-warnings.ts';
 import { checkOutputFiles } from '../output/check-output-files.ts';
@@ -175,7 +175,7 @@ function outputFiles({ identity, traceFile, reportFile, delivery: { metasFile } 
   return files;
 }
 
-function inputFiles(source: DeliveryJob['source']): readonly string[] {
+function inputFiles(source: DeliveryRequest['source']): readonly string[] {
   return 'load' in source ? source.load.files : [source.register.files].flat();
 }
 

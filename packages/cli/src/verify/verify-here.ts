@@ -73,7 +73,7 @@ export async function verifyHere(
     ]);
     const readAtMs = performance.now();
     const following = { signal: interrupts.asked };
-    await loadMetasAt((call, job) => opened.call(call, job, following), compared.metas);
+    await loadMetasAt((call, request) => opened.call(call, request, following), compared.metas);
     const [report] = await world.call('verify', { ...update, name: compared.name }, following);
     const verifiedAtMs = performance.now();
     const answers = await world.call('heldVersion', update, following);

@@ -65,7 +65,7 @@ export const P2P_TRANSPORTS = ['auto', 'rdma', 'efa', 'tcp', 'shm'] as const;
 export type P2PTransportName = (typeof P2P_TRANSPORTS)[number];
 
 /** The settings of reads between ranks. Plain data. */
-export interface P2PJob {
+export interface P2PSettings {
   readonly transport: P2PTransportName;
   /** An address of this host that peers can reach, or the name of an interface with such an address. */
   readonly host: string;
@@ -74,7 +74,7 @@ export interface P2PJob {
 }
 
 /** The settings that all ranks of a world share. Plain data, which travels to rank processes. */
-export interface WorldJob extends MemoryLimits {
+export interface WorldSettings extends MemoryLimits {
   readonly deviceKind: DeviceKind;
   /**
    * `update`: rank 0 hosts the store, and the first failure ends the world. `server`: the supervisor hosts the store,
@@ -82,7 +82,7 @@ export interface WorldJob extends MemoryLimits {
    */
   readonly lifetime: 'update' | 'server';
   /** Absent if no rank reads from another. */
-  readonly p2p?: P2PJob | undefined;
+  readonly p2p?: P2PSettings | undefined;
   /** Hold checkpoints in memory that workers can map. @default if peers read them */
   readonly sharePools?: boolean | undefined;
   /** Time-out of joining the world. */
@@ -134,7 +134,7 @@ export interface RankUpdateRequest
 }
 
 /** Metas of a checkpoint that other worlds hold. Plain data. */
-export interface LoadJob {
+export interface LoadMetasRequest {
   /** Metas files. Ranks read from the owners in the first file, and from those in the others if one fails. */
   readonly files: readonly string[];
   /** The name that the checkpoint must have. @default any */
@@ -142,9 +142,9 @@ export interface LoadJob {
 }
 
 /** The complete work of the commands `update` and `join`: a checkpoint's source and the updates from it. */
-export interface DeliveryJob {
+export interface DeliveryRequest {
   /** Source of the weights: files, or the pools of another world. */
-  readonly source: { readonly register: RankRegisterRequest } | { readonly load: LoadJob };
+  readonly source: { readonly register: RankRegisterRequest } | { readonly load: LoadMetasRequest };
   /** Run one after another. They have no name, because the name in loaded metas is not known before. */
   readonly updates: readonly Omit<RankUpdateRequest, 'name'>[];
   /** The file to which rank 0 writes the metas of all ranks. */
