@@ -26,6 +26,7 @@ export * from './parse-size.ts';
 export * from './place-in-ring.ts';
 export type * from './plan.ts';
 export * from './plan-buckets.ts';
+export * from './plan-host.ts';
 export * from './plan-pull.ts';
 export * from './plan-summary.ts';
 export * from './prefer-bucket-size.ts';

@@ -8,8 +8,8 @@ import { tensorsByName } from '../update/tensor-list.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { chooseMethod } from './choose-method.ts';
 import { gatherNeeds } from './gather-needs.ts';
+import { hostPlanOf } from './host-plan-of.ts';
 import { exchangeOffers, type Offer } from './offer.ts';
-import { planHost } from './plan-host.ts';
 import { unionOf } from './tensor-set.ts';
 
 /** The agreement of the ranks, and its consequences for this one. */
@@ -87,7 +87,7 @@ export async function agreeOnPull(
     members.map((rank) => agreement.proposals.get(rank)!.nics),
   ]);
   const plan = pulls.plan(key, () =>
-    planHost({ context, proposals: agreement.proposals, offers: byRank, needs, bucketBytes: options.bucketBytes }),
+    hostPlanOf({ context, proposals: agreement.proposals, offers: byRank, needs, bucketBytes: options.bucketBytes }),
   );
   return { ...agreed, host: { scope, plan, needs } };
 }

@@ -8,13 +8,13 @@ import type {
   Stream,
 } from '@checkpoint-engine/interface';
 import type { ParameterMeta, RankMetas } from '@checkpoint-engine/meta';
+import type { HostChunk } from '@checkpoint-engine/planner';
 import type { WorldMetas } from '../api.ts';
 import { type DigestBook, DigestTally, type TensorRange } from '../digests/digest-book.ts';
 import type { PlacedFile } from '../sources/placed-file.ts';
 import { isOwnersFault, readFromOwner } from '../sources/read-from-owner.ts';
 import { readUnchanged } from '../sources/read-unchanged.ts';
 import type { StreamedFile } from '../sources/streamed-file.ts';
-import type { HostChunk } from '../update/host-plan.ts';
 import { tensorsByName } from '../update/tensor-list.ts';
 import type { UpdateContext } from '../update/update-context.ts';
 import { isHere } from './refusal.ts';

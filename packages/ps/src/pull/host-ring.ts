@@ -1,6 +1,6 @@
 import type { HostMemory, Store } from '@checkpoint-engine/interface';
 import { nowMs, untilAborted } from '@checkpoint-engine/interface/shared';
-import type { HostChunk } from '../update/host-plan.ts';
+import type { HostChunk } from '@checkpoint-engine/planner';
 import { tensorsByName } from '../update/tensor-list.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { Deferred } from '../util/deferred.ts';

@@ -1,7 +1,7 @@
 import type { Needs, Places, WorkerProved } from '@checkpoint-engine/interface';
 import { nowMs, untilAborted } from '@checkpoint-engine/interface/shared';
+import type { HostChunk } from '@checkpoint-engine/planner';
 import type { PullChannel } from '../pull-channel.ts';
-import type { HostChunk } from '../update/host-plan.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import type { HostAgreement, PullAgreement } from './agree-on-pull.ts';
 import { ChunkNews, readChunks } from './host-ring.ts';

@@ -1,16 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Needs, Places, PullRegion } from '@checkpoint-engine/interface';
-import {
-  alignDown,
-  assignPullReaders,
-  DEFAULT_ALIGN_BYTES,
-  placeInRing,
-  planPull,
-  type ReadChunk,
-} from '@checkpoint-engine/planner';
-import { align } from '../sources/layout.ts';
+import { planHost } from '@checkpoint-engine/planner';
 import type { Proposal } from '../update/agreement.ts';
-import type { HostChunk, HostPlan } from '../update/host-plan.ts';
+import type { HostPlan } from '../update/host-plan.ts';
 import { tensorsByName } from '../update/tensor-list.ts';
 import { topologyOf } from '../update/transfers.ts';
 import type { UpdateContext } from '../update/update-context.ts';
@@ -18,13 +10,7 @@ import type { Offer } from './offer.ts';
 import { isHere } from './refusal.ts';
 import { has } from './tensor-set.ts';
 
-const MIB = 2 ** 20;
-/** Large enough that announcing a chunk costs little, small enough that several are in progress. */
-const CHUNK_BYTES = 32 * MIB;
-const CHUNKS_IN_RING = 4;
-const MIN_CHUNK_BYTES = 4096;
-
-/** The inputs of {@link planHost}. */
+/** The inputs of {@link hostPlanOf}. */
 export interface HostPlanInput {
   readonly context: Pick<UpdateContext, 'metas' | 'isForeign' | 'host' | 'metasDigest'>;
   /** Offers of all ranks. */
@@ -35,34 +21,25 @@ export interface HostPlanInput {
   readonly bucketBytes: number | undefined;
 }
 
-/** Plans what passes through the pools and rings of this rank's host. */
-export function planHost({ context, proposals, offers, needs, bucketBytes }: HostPlanInput): HostPlan {
+/** Returns the plan for the pools and rings of this rank's host. */
+export function hostPlanOf({ context, proposals, offers, needs, bucketBytes }: HostPlanInput): HostPlan {
   const { metas, isForeign, host, metasDigest } = context;
   const { sizesBytes } = tensorsByName(metas);
   const { pools, places, ownerOf } = poolsHere(context, offers);
   const here = [...proposals].filter(([, proposal]) => proposal.host === host);
-  const chunkBytes = chunkBytesOf(
-    here.flatMap(([rank]) => offers.get(rank)!.hostMemoryBytes ?? []),
-    bucketBytes,
-  );
-  const readers = {
-    local: new Set(isForeign ? [] : here.map(([rank]) => rank)),
-    localTopology: topologyOf(here),
-    remoteTopology: topologyOf(metas.map((holder) => [holder.rank, holder])),
-  };
-  const pulled = assignPullReaders(planPull({ ownerOf, needs, chunkBytes }), readers);
-  const provers = new Map(here.flatMap(([rank]) => wholeRest(rank, offers, sizesBytes)));
-  const compared = assignPullReaders(planPull({ ownerOf, needs: provers, chunkBytes }), readers);
-  const ringBytes = new Map<number, number>();
-  for (const { readerRank } of [...pulled, ...compared]) {
-    const most = Math.max(bytesRead(pulled, readerRank), bytesRead(compared, readerRank));
-    if (!ringBytes.has(readerRank)) ringBytes.set(readerRank, Math.min(most, CHUNKS_IN_RING * align(chunkBytes)));
-  }
-  const chunks = placed(pulled, ringBytes, 0);
-  const proof = placed(compared, ringBytes, chunks.length);
+  const transfers = planHost({
+    ...{ ownerOf, needs, bucketBytes },
+    compared: new Map(here.flatMap(([rank]) => wholeRest(rank, offers, sizesBytes))),
+    hostMemoryBytes: here.flatMap(([rank]) => offers.get(rank)!.hostMemoryBytes ?? []),
+    readers: {
+      local: new Set(isForeign ? [] : here.map(([rank]) => rank)),
+      localTopology: topologyOf(here),
+      remoteTopology: topologyOf(metas.map((holder) => [holder.rank, holder])),
+    },
+  });
   const hash = createHash('sha256').update(metasDigest);
   for (const { handle, sizeBytes } of pools) hash.update(`${sizeBytes}:`).update(handle);
-  return { pools, places, ownerOf, chunks, proof, ringBytes, digest: hash.digest('hex').slice(0, 32) };
+  return { pools, places, ownerOf, ...transfers, digest: hash.digest('hex').slice(0, 32) };
 }
 
 /** The pools of this host that workers can map, the tensors in them, and the owners of all other tensors. */
@@ -95,13 +72,6 @@ function poolsHere(
   return { pools, places, ownerOf };
 }
 
-/** Chunks are no larger than buckets, and several of them fit into the memory that ranks of this host may use. */
-function chunkBytesOf(hostMemoryBytes: readonly number[], bucketBytes = CHUNK_BYTES): number {
-  const ringBytes = Math.min(...hostMemoryBytes, CHUNKS_IN_RING * CHUNK_BYTES);
-  const share = alignDown(ringBytes / CHUNKS_IN_RING, DEFAULT_ALIGN_BYTES);
-  return Math.max(MIN_CHUNK_BYTES, Math.min(bucketBytes, share));
-}
-
 /** The tensors that a rank's worker compares: each tensor that it loaded, completely. */
 function wholeRest(
   rank: number,
@@ -119,24 +89,4 @@ function wholeRest(
     ...{ rowBytes: sizes, pitchBytes: sizes, rest: new Uint32Array(0) },
   };
   return [[rank, needs]];
-}
-
-function bytesRead(chunks: readonly ReadChunk[], reader: number): number {
-  return chunks.reduce((sum, { readerRank, sizeBytes }) => sum + (readerRank === reader ? align(sizeBytes) : 0), 0);
-}
-
-/** Assigns chunks their places in the rings of their readers. */
-function placed(read: readonly ReadChunk[], ringBytes: ReadonlyMap<number, number>, firstIndex: number): HostChunk[] {
-  const chunks: HostChunk[] = Array(read.length);
-  for (const [rank, bytes] of ringBytes) {
-    const own = [...read.entries()].filter(([, { readerRank }]) => readerRank === rank);
-    const placements = placeInRing(
-      own.map(([, { sizeBytes }]) => sizeBytes),
-      bytes,
-    );
-    for (const [at, [index, chunk]] of own.entries()) {
-      chunks[index] = { ...chunk, index: firstIndex + index, place: placements[at]! };
-    }
-  }
-  return chunks;
 }

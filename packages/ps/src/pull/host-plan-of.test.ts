@@ -1,10 +1,11 @@
 import type { Needs } from '@checkpoint-engine/interface';
 import type { RankMetas } from '@checkpoint-engine/meta';
+import type { HostChunk } from '@checkpoint-engine/planner';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { HostChunk, HostPlan } from '../update/host-plan.ts';
+import type { HostPlan } from '../update/host-plan.ts';
 import { tensorsByName } from '../update/tensor-list.ts';
-import { type HostPlanInput, planHost } from './plan-host.ts';
+import { type HostPlanInput, hostPlanOf } from './host-plan-of.ts';
 import { setOf } from './tensor-set.ts';
 
 type Box = readonly [tensor: number, offset: number, rows: number, rowBytes: number, gap: number];
@@ -118,7 +119,7 @@ function planned(world: TestWorld): PlannedWorld {
   const plans = metas.map(({ host }) => {
     const own = new Map([...needs].filter(([rank]) => metas[rank]!.host === host));
     const context = { metas, isForeign: false, host, metasDigest: 'digest' };
-    return planHost({ context, proposals, offers, needs: own, bucketBytes: world.bucketBytes });
+    return hostPlanOf({ context, proposals, offers, needs: own, bucketBytes: world.bucketBytes });
   });
   return { metas, needs, plans };
 }
@@ -155,7 +156,7 @@ function broughtBy(chunks: readonly HostChunk[]): Map<string, number> {
 
 const tensorOf = (key: string): number => Number(key.split(':')[0]);
 
-describe('planHost', () => {
+describe('hostPlanOf', () => {
   it('copies every needed byte to each host once, from a pool or through a ring', () => {
     fc.assert(
       fc.property(worlds, (world) => {
