@@ -1,4 +1,4 @@
-import type { NeedsSummary } from './worker-pull.ts';
+import type { NeedsSummary } from './pull-values.ts';
 
 /** How a worker receives the parts of its model, and why. Plain data. */
 export interface ModuleReport {

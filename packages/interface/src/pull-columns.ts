@@ -1,4 +1,4 @@
-import type { NeedsColumns, PlacesColumns } from './worker-pull.ts';
+import type { NeedsColumns, PlacesColumns } from './pull-values.ts';
 
 /** The parts of tensors that a worker keeps, as numbers. Columns of boxes have equal lengths. */
 export interface Needs {

@@ -1,6 +1,8 @@
 import type { DeviceKind } from './device.ts';
 import type { SerializedError } from './errors.ts';
-import type { PullOffer, ServerPullMessage, WorkerPullMessage } from './worker-pull.ts';
+import type { ServerPullMessage } from './server-pull-messages.ts';
+import type { PullOffer } from './worker-pull.ts';
+import type { WorkerPullMessage } from './worker-pull-messages.ts';
 
 /**
  * Worker protocol 2: the messages between the parameter server and a TypeScript worker during one update of one

@@ -5,7 +5,6 @@ import {
   type PullIntent,
 } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
-import type { RankMetas } from '@checkpoint-engine/meta';
 import type {
   CheckpointSource,
   ConnectOptions,
@@ -16,14 +15,7 @@ import type {
   UpdateResult,
   WorldMetas,
 } from '../api.ts';
-import { derivedVersion } from '../metas/derived-version.ts';
-import { exchangeFiles } from '../metas/exchange-files.ts';
-import { gatherMetas } from '../metas/gather-metas.ts';
-import { checkpointOf, withDigests, withVersion } from '../metas/gathered-metas.ts';
-import { KnownMetas } from '../metas/known-metas.ts';
-import { isAt, metasAt, type RankPlace } from '../metas/rank-place.ts';
-import { type SeenFiles, seenFiles } from '../metas/seen-files.ts';
-import { warnOfSplitGroups } from '../metas/warn-of-split-groups.ts';
+import { CheckpointMetas } from '../metas/checkpoint-metas.ts';
 import { Checkpoints } from '../pool/checkpoints.ts';
 import { EarlyGroup } from '../update/early-group.ts';
 import type { RankParts, UpdateContext } from '../update/update-context.ts';
@@ -52,22 +44,16 @@ import { runUpdate, runVerify } from './run-update.ts';
 export class ParameterServer {
   readonly #parts: RankParts;
   readonly #checkpoints: Checkpoints;
-  readonly #metas: KnownMetas;
-  /** Versions from the registration of checkpoints. */
-  readonly #versions = new Map<string, string>();
-  /** Versions that the last updates of checkpoints brought. */
-  readonly #brought = new Map<string, string>();
+  readonly #metas: CheckpointMetas;
   readonly #earlyGroup: EarlyGroup;
   readonly #updates = new Mutex();
-  /** Known once this rank has sent it to others. */
-  #p2pAddress: string | undefined;
   #isClosed = false;
 
   private constructor(options: ParameterServerOptions, endpoint: P2PEndpoint | undefined) {
     this.#parts = createRankParts(options, endpoint, () => this.#checkpoints.retirePools());
     const { store, device, logger } = this.#parts;
     this.#checkpoints = new Checkpoints({ device, store, logger, endpoint, sharesPools: options.sharePools });
-    this.#metas = new KnownMetas(store.rank);
+    this.#metas = new CheckpointMetas(this.#parts, this.#checkpoints);
     this.#earlyGroup = new EarlyGroup(this.#parts);
   }
 
@@ -113,8 +99,7 @@ export class ParameterServer {
     this.#checkOpen();
     checkWeightVersion(options.weightVersion);
     const registered = await this.#checkpoints.add(name, source, options);
-    this.#forget(name);
-    if (options.weightVersion !== undefined) this.#versions.set(name, options.weightVersion);
+    this.#metas.registered(name, options.weightVersion);
     return registered;
   }
 
@@ -140,7 +125,7 @@ export class ParameterServer {
   async unregisterCheckpoint(name: string, options: { readonly force?: boolean } = {}): Promise<void> {
     this.#checkpoints.get(name);
     await this.#updates.run(`unregistering checkpoint "${name}"`, async () => {
-      this.#forget(name);
+      this.#metas.forget(name);
       await this.#checkpoints.remove(name, options);
       if (this.#checkpoints.names.length === 0) await releaseBuffers(this.#parts);
     });
@@ -159,24 +144,7 @@ export class ParameterServer {
     options: { readonly untilDigested?: boolean; readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
   ): Promise<WorldMetas> {
     this.#checkOpen();
-    const own = async (): Promise<RankMetas> => {
-      const entry = this.#checkpoints.get(name);
-      if (options.untilDigested) await untilAborted(entry.held.digesting ?? Promise.resolve(), options.signal);
-      await this.#checkpoints.offer(entry);
-      this.#p2pAddress ??= await this.#parts.p2p?.endpoint.address();
-      return metasAt(this.#place, name, entry);
-    };
-    const files = (): SeenFiles | undefined => {
-      const { sharedFiles } = this.#checkpoints.get(name).held;
-      return sharedFiles && { host: this.#place.host, files: seenFiles(sharedFiles) };
-    };
-    const { store, logger } = this.#parts;
-    await exchangeFiles(store, name, files, options);
-    const gathered = await gatherMetas(store, name, own, options);
-    this.#metas.setGathered(name, gathered);
-    // Sorting all tensors here saves time in updates.
-    derivedVersion(gathered);
-    if (this.rank === 0) warnOfSplitGroups(name, gathered.metas, logger);
+    await this.#metas.gather(name, options);
     return this.getMetas(name);
   }
 
@@ -197,9 +165,7 @@ export class ParameterServer {
    * @throws `CE_METAS_MISSING`
    */
   getMetas(name: string): WorldMetas {
-    const { metas, digests } = this.#metas.get(name);
-    const weightVersion = this.#brought.get(name) ?? this.#givenVersion(name, metas);
-    return withVersion(withDigests(metas, digests), weightVersion);
+    return this.#metas.get(name);
   }
 
   /**
@@ -212,7 +178,6 @@ export class ParameterServer {
    */
   loadMetas(metas: WorldMetas, options: { readonly fallbacks?: readonly WorldMetas[] } = {}): void {
     this.#metas.load(metas, options.fallbacks ?? []);
-    this.#brought.delete(checkpointOf(metas));
   }
 
   /**
@@ -260,7 +225,7 @@ export class ParameterServer {
     return await this.#locked(name, options, `the update of checkpoint "${name}"`, async (context) => {
       const reportsReads = intent === 'update' && context.held?.fill?.takeReport() === true;
       const updated = await runUpdate({ ...context, reportsReads }, options, intent);
-      if (intent === 'update') this.#brought.set(name, updated.weightVersion);
+      if (intent === 'update') this.#metas.updated(name, updated.weightVersion);
       // Metas of another world name no files of this world.
       const removes = intent === 'update' && !context.isForeign && options.keepFiles !== true;
       return removes ? { ...updated, removedFiles: await this.#checkpoints.removeFiles(name) } : updated;
@@ -276,23 +241,11 @@ export class ParameterServer {
   ): Promise<T> {
     this.#checkOpen();
     checkWeightVersion(weightVersion);
-    const { metas, digest, fallbacks, digests } = this.#metas.get(name);
-    const isForeign = !this.#isOwnWorld(metas);
-    const held = isForeign ? undefined : this.#checkpoints.get(name).held;
+    const { digest, ...known } = this.#metas.forUpdate(name);
+    const held = known.isForeign ? undefined : this.#checkpoints.get(name).held;
     await this.#earlyGroup.settled(signal);
     return await this.#updates.run(what, async () =>
-      work({
-        ...this.#parts,
-        checkpoint: name,
-        metas,
-        metasDigest: digest,
-        digests,
-        weightVersion: this.#givenVersion(name, metas) ?? derivedVersion({ metas, digests }),
-        isForeign,
-        fallbacks,
-        held,
-        reportsReads: false,
-      }),
+      work({ ...this.#parts, ...known, checkpoint: name, metasDigest: digest, held, reportsReads: false }),
     );
   }
 
@@ -316,28 +269,6 @@ export class ParameterServer {
     await releaseBuffers(this.#parts);
     await this.#checkpoints.close();
     await this.#parts.p2p?.endpoint.close();
-  }
-
-  get #place(): RankPlace {
-    const { device, host, nics } = this.#parts;
-    return { rank: this.rank, host, deviceUuid: device.uuid, p2pAddress: this.#p2pAddress, nics };
-  }
-
-  /** The version that a checkpoint was given: here, or in the world that holds it. */
-  #givenVersion(name: string, metas: WorldMetas): string | undefined {
-    return this.#isOwnWorld(metas) ? this.#versions.get(name) : metas[0]?.weightVersion;
-  }
-
-  #forget(name: string): void {
-    this.#metas.forget(name);
-    this.#versions.delete(name);
-    this.#brought.delete(name);
-  }
-
-  /** Whether metas describe this rank's own world, and not another one with a rank of the same number. */
-  #isOwnWorld(metas: WorldMetas): boolean {
-    const own = metas.find(({ rank }) => rank === this.rank);
-    return own !== undefined && this.#checkpoints.has(own.checkpoint) && isAt(own, this.#place);
   }
 
   #checkOpen(): void {
