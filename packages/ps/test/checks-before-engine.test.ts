@@ -52,11 +52,11 @@ const CASES: readonly Case[] = [
   { name: 'streamed, rewritten', root: tmpdir(), source: { stream: true }, change: rewritten, code: 'CE_FILE_CHANGED' },
   { name: 'streamed, removed', root: tmpdir(), source: { stream: true }, change: removed, code: 'CE_FILE_NOT_FOUND' },
 ];
-const STRATEGIES: readonly UpdateOptions['strategy'][] = ['pull', 'buckets'];
+const METHODS: readonly UpdateOptions['method'][] = ['pull', 'buckets'];
 
 describe('an update of files that have changed', () => {
-  const ways = CASES.flatMap((each) => STRATEGIES.map((strategy) => ({ ...each, strategy })));
-  it.each(ways)('calls no engine: $name, $strategy', async ({ root, source, change, code, strategy }) => {
+  const ways = CASES.flatMap((each) => METHODS.map((method) => ({ ...each, method })));
+  it.each(ways)('calls no engine: $name, $method', async ({ root, source, change, code, method }) => {
     const folder = await written(root);
     const world = await PullWorld.start(2, { keepOf: () => ({ keep: wholeOf }) });
     cleanup.push(() => world.close());
@@ -65,7 +65,7 @@ describe('an update of files that have changed', () => {
     let calls = 0;
     const updating = world.servers.map((server) =>
       server.update('x', {
-        strategy,
+        method,
         requestEngine: async () => {
           calls++;
           throw new Error('called');
