@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from checkpoint_engine_worker.copying.copier import copier_for
 from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.proof.proof import Proof
 from checkpoint_engine_worker.pull.discard_guard import DiscardGuard
+from checkpoint_engine_worker.pull.held_weights import HeldWeights
 from checkpoint_engine_worker.pull.mapped_layouts import MappedLayouts
 from checkpoint_engine_worker.pull_types import Needs, Places, Summary, TensorMeta
 from checkpoint_engine_worker.weight_memory import WeightMemory
@@ -22,7 +22,6 @@ from checkpoint_engine_worker.weight_memory import WeightMemory
 if TYPE_CHECKING:
     from checkpoint_engine_worker.digest import Uint64s
     from checkpoint_engine_worker.engine import Engine
-    from checkpoint_engine_worker.pull.held_digests import HeldIndex
     from checkpoint_engine_worker.pull_types import Int64s, RegionName, Windows
     from checkpoint_engine_worker.recording.recording import Recording
     from checkpoint_engine_worker.recording.snapshot import Snapshot
@@ -67,8 +66,7 @@ class EnginePuller:
         self._proof: Proof | None = None
         #: The memory that is mapped.
         self.layouts = MappedLayouts()
-        #: Locations of the engine's data, for digests. Created again when the decisions about a recording change.
-        self._held: HeldIndex | None = None
+        self._held = HeldWeights(self._memory, lambda: self._engine().device)
 
     @property
     def is_proved(self) -> bool:
@@ -116,22 +114,7 @@ class EnginePuller:
         Raises:
             CheckpointEngineError: `CE_NOT_SUPPORTED`, or the engine's own error if its weights cannot be read now.
         """
-        self._memory.check()
-        if self.is_proved:
-            return
-        received = self._recording is not None
-        raise CheckpointEngineError(
-            "CE_NOT_SUPPORTED",
-            "No parameter of the engine is known to have the form of the checkpoint: the receiver has finished no "
-            "update since it started, or all parameters have another form"
-            if received
-            else "The engine has received no update through its receiver since it started, "
-            "so it does not know which bytes of a checkpoint it holds",
-            "Update the engine once; if that does not help, checkpoint-engine doctor --engine reports the decision for "
-            "each module"
-            if received
-            else "Update the engine once with this checkpoint; after that it can be verified",
-        )
+        self._held.check(self._recording)
 
     def other_tensors(self, tensors: Sequence[TensorMeta]) -> CheckpointEngineError:
         """Returns the error for a checkpoint that has other tensors than the engine."""
@@ -246,7 +229,7 @@ class EnginePuller:
             return False
         known.prepare(self._recording)
         if self.is_proved and self._recording is not None:
-            self._held_index(self._recording)
+            self._held.prepare(self._recording)
         return True
 
     def pull(self, places: Places | None) -> int:
@@ -297,24 +280,7 @@ class EnginePuller:
         Returns:
             By window, the digest and the number of these bytes.
         """
-        nothing = np.zeros(len(windows.tensor), dtype=np.uint64), np.zeros(len(windows.tensor), dtype=np.int64)
-        if self._recording is None or not self._recording.proved:
-            return nothing
-        self._memory.check()
-        try:
-            return self._held_index(self._recording).digests(windows)
-        except CheckpointEngineError as error:
-            if error.code != "CE_NOT_SUPPORTED":
-                raise
-            _LOG.warning("The engine's weights are not verified: %s", error)
-            return nothing
-
-    def _held_index(self, recording: Recording) -> HeldIndex:
-        from checkpoint_engine_worker.pull.held_digests import HeldIndex
-
-        if self._held is None:
-            self._held = HeldIndex(recording, copier_for(self._engine().device))
-        return self._held
+        return self._held.digests(self._recording, windows)
 
     def forget(self) -> None:
         """Drops the recording. Idempotent."""
@@ -327,5 +293,5 @@ class EnginePuller:
         self._guard.forget()
 
     def _close_tables(self) -> None:
-        self._held = None
+        self._held.forget()
         self.layouts.close_tables()
