@@ -1,17 +1,12 @@
 import { setImmediate } from 'node:timers';
-import {
-  CheckpointEngineError,
-  type PullIntent,
-  type ServerMessage,
-  type ServerWelcome,
-} from '@checkpoint-engine/interface';
+import { CheckpointEngineError, type PullIntent, type ServerWelcome } from '@checkpoint-engine/interface';
+import { followToEnd, pullAll, throwIfFailed, type UpdateParts, unexpected } from './end-of-update.ts';
 import type { HeldVersion } from './held-version.ts';
 import { IncomingBucket } from './incoming-bucket.ts';
 import type { IncomingTensor } from './incoming-tensor.ts';
 import type { MappedBuffer } from './mapped-buffer.ts';
 import type { PullSession } from './pull/pull-session.ts';
 import type { ServerLink } from './server-link.ts';
-import { serverBroke } from './server-message.ts';
 import { asWorkerError } from './worker-error.ts';
 
 /**
@@ -81,7 +76,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
       while (bucket) {
         for (const tensor of bucket.tensors) {
           yield tensor;
-          this.#throwIfFailed();
+          throwIfFailed(this.#link);
         }
         this.#release(bucket);
         this.#acknowledge(bucket);
@@ -140,7 +135,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
    */
   async finished(postLoadHook?: () => Promise<void> | void): Promise<void> {
     if (!this.#finish) {
-      this.#throwIfFailed();
+      throwIfFailed(this.#link);
       if (this.#phase !== 'released') throw new TypeError('Read the tensors of the update before you finish it');
       this.#finish = this.#runFinish(postLoadHook);
     }
@@ -168,7 +163,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
   }
 
   #begin(): void {
-    this.#throwIfFailed();
+    throwIfFailed(this.#link);
     if (this.#phase !== 'fresh') throw new TypeError('The tensors of an update can be read once');
     this.#phase = 'reading';
   }
@@ -199,17 +194,21 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
   }
 
   async #runFinish(postLoadHook: (() => Promise<void> | void) | undefined): Promise<void> {
+    const parts: UpdateParts = { link: this.#link, pulling: this.#pulling, held: this.#held };
     try {
       let confirms = false;
       if (this.intent === 'update') {
-        confirms = await this.#pullAll();
+        confirms = await pullAll(parts);
         this.#held?.forget();
         await postLoadHook?.();
-        this.#throwIfFailed();
+        throwIfFailed(this.#link);
         this.#link.send({ type: 'finished' });
       }
       if (this.#pulling !== undefined || confirms) {
-        await this.#followToEnd(confirms);
+        await followToEnd(parts, confirms, (staysOpen) => {
+          this.#phase = 'over';
+          this.#staysOpen = staysOpen;
+        });
         return;
       }
     } catch (error) {
@@ -218,59 +217,6 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
     }
     this.#phase = 'over';
     await this.#link.end();
-  }
-
-  /**
-   * Pulls until the server has no more data and reports that all workers have finished.
-   *
-   * @returns Whether the server will confirm the version.
-   */
-  async #pullAll(): Promise<boolean> {
-    for (;;) {
-      const message = await this.#link.receive();
-      if (message.type === 'finish') return message.confirms === true;
-      if (message.type !== 'pull' || this.#pulling === undefined) throw unexpected(message);
-      this.#held?.forget();
-      await this.#pulling.pull(message);
-    }
-  }
-
-  /**
-   * Handles the server's requests after the weights are loaded: comparison, confirmation of the version, and the end.
-   */
-  async #followToEnd(confirms: boolean): Promise<void> {
-    const pulling = this.#pulling;
-    let isConfirmed = !confirms;
-    for (;;) {
-      const message = await this.#link.receive();
-      if (message.type === 'confirm' && !isConfirmed) {
-        isConfirmed = true;
-        this.#throwIfFailed();
-        this.#held?.confirm(message.version);
-        this.#link.send({ type: 'confirmed' });
-        if (pulling !== undefined) continue;
-        this.#phase = 'over';
-        await this.#link.end();
-        return;
-      }
-      if (message.type === 'bye' && pulling !== undefined && isConfirmed) {
-        await this.#takeLeave(pulling, message.keep);
-        return;
-      }
-      if (pulling === undefined) throw unexpected(message);
-      if (message.type === 'prove') await pulling.prove(message);
-      else if (message.type === 'digest') await pulling.digest(message);
-      else throw unexpected(message);
-    }
-  }
-
-  async #takeLeave(pulling: PullSession, keep: boolean): Promise<void> {
-    this.#throwIfFailed();
-    this.#phase = 'over';
-    this.#staysOpen = keep;
-    if (keep) this.#link.idle();
-    pulling.bye(keep);
-    if (!keep) await this.#link.end();
   }
 
   #release(bucket: IncomingBucket): void {
@@ -294,14 +240,6 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
     await this.#pulling?.abort();
     await this.#link.end();
   }
-
-  #throwIfFailed(): void {
-    if (this.#link.failure) throw this.#link.failure;
-  }
-}
-
-function unexpected(message: ServerMessage): CheckpointEngineError {
-  return serverBroke(`"${message.type}" out of order`);
 }
 
 function leftEarly(index: number): CheckpointEngineError {

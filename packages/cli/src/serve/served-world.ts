@@ -15,18 +15,18 @@ import { untilAborted } from '@checkpoint-engine/interface/shared';
 import type { StoreServer, VerifyReport } from '@checkpoint-engine/ps';
 import type { WorldSettings } from '../config/requests.ts';
 import type { CallName, CallRequest, CallResult } from '../process/messages.ts';
-import { type EncodedMetas, loadMetasAt, readMetasOf } from '../process/metas-transfer.ts';
 import type { OpenRankPort } from '../process/rank-port.ts';
 import type { CallOptions } from '../process/world.ts';
-import { type AskRanks, callRanks, SHORT_CALL_MS } from './call-ranks.ts';
-import { Catalog, CatalogEntry } from './catalog.ts';
+import { type AskRanks, callRanks } from './call-ranks.ts';
+import { Catalog } from './catalog.ts';
 import { checkName } from './check-request.ts';
 import { type PrepareRequest, prepareWorkers } from './prepare-workers.ts';
 import { RankShares } from './rank-shares.ts';
 import { RankSlot } from './rank-slot.ts';
 import { Readiness } from './readiness.ts';
 import { recoverRank } from './recover-rank.ts';
-import { REGISTER_MS, type RegisterOptions, Registrations } from './registrations.ts';
+import { type RegisterOptions, Registrations } from './registrations.ts';
+import { GATHER_MS, ServedMetas } from './served-metas.ts';
 import { timeLeft } from './time-left.ts';
 import { Turns } from './turns.ts';
 import { updateRanks } from './update-ranks.ts';
@@ -53,8 +53,6 @@ export interface ServedWorldOptions {
   readonly onLogLine: (line: string, rank: number) => void;
 }
 
-/** The time-out of gathering metas. */
-const GATHER_MS = 120_000;
 /** The time-out of querying the versions that the engines hold. */
 const ASK_MS = 10_000;
 /** The time-out of creating communicators before the first update. */
@@ -70,6 +68,7 @@ export class ServedWorld implements RankWorld {
   /** Runs the calls that all ranks make together, one after another. */
   readonly #together = new Turns();
   readonly #readiness: Readiness;
+  readonly #metas: ServedMetas;
   readonly #registrations: Registrations;
   /** Checkpoints for which ranks have their own files. */
   readonly #shares: RankShares;
@@ -97,6 +96,7 @@ export class ServedWorld implements RankWorld {
       ...{ catalog: this.#catalog, slots: this.#slots, readiness: this.#readiness, ask: this.#ask, logger },
       allowedRoots: options.allowedRoots,
     };
+    this.#metas = new ServedMetas(registering);
     this.#registrations = new Registrations(registering);
     this.#shares = new RankShares(registering);
   }
@@ -158,7 +158,7 @@ export class ServedWorld implements RankWorld {
     await this.#together.take(
       async () => {
         const startedAtMs = performance.now();
-        await this.#gather(entry, signal, GATHER_MS);
+        await this.#metas.gather(entry, signal);
         this.#log({ checkpoint: name }, startedAtMs, 'Gathered the metas of a checkpoint');
         await this.#prepare(name, signal);
       },
@@ -168,27 +168,12 @@ export class ServedWorld implements RankWorld {
 
   async exportMetas(name: string): Promise<Uint8Array> {
     const entry = this.#catalog.get(name);
-    return await this.#together.take(async () => {
-      await this.#gatherAgain(entry, undefined, GATHER_MS);
-      let known = await this.#getMetas(entry);
-      if (!known.areDigested && entry.importedMetas === undefined) {
-        await this.#gather(entry, undefined, GATHER_MS, { untilDigested: true });
-        known = await this.#getMetas(entry);
-      }
-      return known.metas;
-    });
+    return await this.#together.take(() => this.#metas.export(entry));
   }
 
   async importMetas(name: string, metas: Uint8Array): Promise<void> {
     checkName(name, metas);
-    await this.#together.take(async () => {
-      await this.#readiness.untilReady();
-      const weightVersion = await loadMetasAt((call, request) => this.#call(call, request, SHORT_CALL_MS), metas);
-      this.#catalog
-        .getOrAdd(name, () => new CatalogEntry(name, undefined, this.worldSize, REGISTER_MS))
-        .noteImported(metas, weightVersion);
-      this.#options.logger.info({ checkpoint: name, sizeBytes: metas.byteLength }, 'Took the metas of a checkpoint');
-    });
+    await this.#together.take(() => this.#metas.import(name, metas));
   }
 
   async update(
@@ -207,7 +192,7 @@ export class ServedWorld implements RankWorld {
         try {
           await this.#readiness.untilReadyToUpdate(name, timeoutMs, signal);
           entry.checkWhole();
-          await this.#gatherAgain(entry, signal, Math.min(GATHER_MS, left()));
+          await this.#metas.gatherAgain(entry, signal, Math.min(GATHER_MS, left()));
           const ranksRequest = { ...update, method, name, ranks, targets, timeoutMs: left(), weightVersion, verify };
           const updated = summaryOf(
             await updateRanks(this.#slots, ranksRequest, { signal, onEvent }, this.#options.logger),
@@ -235,7 +220,7 @@ export class ServedWorld implements RankWorld {
         const left = timeLeft(timeoutMs);
         await this.#readiness.untilReady(signal);
         entry.checkWhole();
-        await this.#gatherAgain(entry, signal, Math.min(GATHER_MS, left()));
+        await this.#metas.gatherAgain(entry, signal, Math.min(GATHER_MS, left()));
         await this.#call('checkVerifiable', { targets, ranks, timeoutMs: left() }, left(), { signal });
         const [report] = await this.#call('verify', { name, targets, ranks, timeoutMs: left() }, left(), { signal });
         return report!;
@@ -278,18 +263,6 @@ export class ServedWorld implements RankWorld {
   readonly #ask: AskRanks = (slots, name, request, timeoutMs, options = {}) =>
     callRanks(slots, { name, request, timeoutMs, ...options }, this.#options.logger);
 
-  async #gather(
-    entry: CatalogEntry,
-    signal: AbortSignal | undefined,
-    timeoutMs: number,
-    options: Pick<CallRequest<'gatherMetas'>, 'untilDigested'> = {},
-  ): Promise<void> {
-    await this.#readiness.untilReady(signal);
-    entry.checkWhole();
-    await this.#call('gatherMetas', { name: entry.name, timeoutMs, ...options }, timeoutMs, { signal });
-    entry.noteGathered();
-  }
-
   /** The ranks that a request names, and their engines. @throws `CE_CONFIG_INVALID` */
   #receiversOf(request: UpdateRequest): Pick<CallRequest<'update'>, 'targets' | 'ranks'> {
     const deviceOf = (rank: number): string => this.#slots[rank]!.device!.uuid;
@@ -297,19 +270,10 @@ export class ServedWorld implements RankWorld {
     return { targets, ranks: request.ranks.length > 0 ? request.ranks : undefined };
   }
 
-  #getMetas({ name, broughtVersion: weightVersion }: CatalogEntry): Promise<EncodedMetas> {
-    const first = [this.#slots[0]!];
-    return readMetasOf((call, request) => this.#ask(first, call, request, SHORT_CALL_MS), { name, weightVersion });
-  }
-
   #prepare(checkpoint: string, signal: AbortSignal): Promise<void> {
     const { engines, update, logger } = this.#options;
     const request = { checkpoint, targets: engines.targets, update };
     return prepareWorkers(this.#slots, request, this.#ask, logger, signal);
-  }
-
-  async #gatherAgain(entry: CatalogEntry, signal: AbortSignal | undefined, timeoutMs: number): Promise<void> {
-    if (entry.mustGather) await this.#gather(entry, signal, timeoutMs);
   }
 
   #log(about: object, startedAtMs: number, message: string): void {

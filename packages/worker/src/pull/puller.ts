@@ -11,15 +11,13 @@ import {
   type Windows,
 } from '@checkpoint-engine/interface';
 import { Comparison } from './comparison.ts';
-import { type Declaration, needsOf, type PulledSlice } from './declaration.ts';
+import type { Declaration } from './declaration.ts';
 import { digestsOf, type HeldDigests } from './held-digests.ts';
+import { KeptParts } from './kept-parts.ts';
 import type { CheckpointTensor } from './kept-slice.ts';
 import { otherTensors } from './other-tensors.ts';
 import { copiesOf } from './pull-table.ts';
 import { RegionMaps } from './region-maps.ts';
-
-/** Maximum number of modules whose reasons are in a summary. */
-const MAX_REASONS = 100;
 
 /** Options of {@link Puller}. */
 export interface PullerOptions {
@@ -50,17 +48,6 @@ export interface PullReport {
   readonly summary?: NeedsSummary;
 }
 
-interface Known {
-  readonly metasDigest: string;
-  readonly tensors: readonly CheckpointTensor[];
-  readonly declaration: Declaration;
-  readonly needs: Needs;
-  /** Tensors that are pulled. */
-  proved: ReadonlySet<number> | undefined;
-  provedMs: number;
-  readonly recordedMs: number;
-}
-
 /** A connection; when it ends, regions do not stay mapped any longer. */
 export interface Held {
   readonly closed: Promise<void>;
@@ -82,7 +69,7 @@ export class Puller {
   readonly #options: PullerOptions;
   readonly #stream: Stream;
   readonly #maps: RegionMaps;
-  #known: Known | undefined;
+  #known: KeptParts | undefined;
   #layout: Layout | undefined;
   #held: Held | undefined;
   /** A comparison in progress. */
@@ -106,7 +93,7 @@ export class Puller {
 
   /** Whether slices of these tensors are pulled, and not only declared. */
   isProved(metasDigest: string): boolean {
-    return this.#options.prove !== true || (this.hasDeclared(metasDigest) && this.#known?.proved !== undefined);
+    return this.#options.prove !== true || (this.hasDeclared(metasDigest) && this.#known?.isProved === true);
   }
 
   /** Returns how the parts of the model are received, and why. Changes nothing. */
@@ -121,58 +108,19 @@ export class Puller {
   async learn(metasDigest: string, tensors: readonly CheckpointTensor[]): Promise<void> {
     const startMs = performance.now();
     const declaration = await this.#options.declare(tensors);
-    const needs = needsOf(declaration, tensors);
-    const recordedMs = performance.now() - startMs;
-    const proved = this.#options.prove === true ? undefined : new Set(needs.tensor);
-    this.#known = { metasDigest, tensors, declaration, needs, proved, provedMs: 0, recordedMs };
+    const isProved = this.#options.prove !== true;
+    this.#known = new KeptParts(metasDigest, tensors, { declaration, startMs, isProved });
   }
 
   /** Returns the needs: what to transfer, and how. */
   needs(): { readonly needs: Needs; readonly summary: NeedsSummary } {
-    const { needs, tensors, proved } = this.#get();
-    const summary = this.summary;
-    if (proved === undefined) {
-      const all = Uint32Array.from(new Set([...needs.tensor, ...needs.rest])).sort();
-      return { needs: { ...EMPTY, rest: all }, summary };
-    }
-    const kept = [...needs.tensor.keys()].filter((at) => proved.has(needs.tensor[at]!));
-    if (kept.length === needs.tensor.length) return { needs, summary };
-    const failed = new Set([...needs.tensor].filter((index) => index < tensors.length && !proved.has(index)));
-    return {
-      needs: {
-        tensor: Uint32Array.from(kept, (at) => needs.tensor[at]!),
-        offsetBytes: Float64Array.from(kept, (at) => needs.offsetBytes[at]!),
-        rows: Float64Array.from(kept, (at) => needs.rows[at]!),
-        rowBytes: Float64Array.from(kept, (at) => needs.rowBytes[at]!),
-        pitchBytes: Float64Array.from(kept, (at) => needs.pitchBytes[at]!),
-        rest: Uint32Array.from([...needs.rest, ...failed]).sort(),
-      },
-      summary,
-    };
+    const { needs, summary } = this.#get();
+    return { needs, summary };
   }
 
   /** Returns which parts of the model are pulled; a tensor counts as a module. */
   get summary(): NeedsSummary {
-    const { needs, tensors, proved, provedMs, recordedMs } = this.#get();
-    const declared = new Set(needs.tensor);
-    const others = [...declared].filter((index) => proved?.has(index) !== true);
-    const why = proved === undefined ? 'it is compared after the next update' : 'it differs from what was loaded';
-    const line = (index: number, reason: string): string => `${tensors[index]!.name}\t${reason}`;
-    const reasons = [
-      ...Array.from(needs.rest.subarray(0, MAX_REASONS), (index) =>
-        line(index, "it passes through the engine's loader"),
-      ),
-      ...others.slice(0, MAX_REASONS).map((index) => line(index, why)),
-    ];
-    return {
-      modules: declared.size + needs.rest.length,
-      direct: declared.size - others.length,
-      staged: 0,
-      opaque: needs.rest.length + others.length,
-      reasons: reasons.slice(0, MAX_REASONS).join('\n'),
-      recordedMs,
-      provedMs,
-    };
+    return this.#get().summary;
   }
 
   /** Sizes of the tensors, by index. */
@@ -214,9 +162,9 @@ export class Puller {
     const comparing = this.#comparison.compare(slices, places ?? layout.places, layout.regions);
     this.#copying = comparing.catch(() => {});
     await comparing;
-    known.provedMs += performance.now() - startMs;
+    known.addProofMs(performance.now() - startMs);
     if (more) return false;
-    known.proved = this.#comparison.equalOf(slices);
+    known.prove(this.#comparison.equalOf(slices));
     this.#comparison = undefined;
     return true;
   }
@@ -224,7 +172,7 @@ export class Puller {
   /** @throws `CE_NOT_SUPPORTED` It is not known which bytes of a checkpoint the engine holds. */
   checkVerifiable(): void {
     const known = this.#known;
-    if (known?.proved !== undefined) return;
+    if (known?.isProved === true) return;
     throw new CheckpointEngineError(
       'CE_NOT_SUPPORTED',
       known === undefined
@@ -242,7 +190,7 @@ export class Puller {
   /** Digests those bytes of windows that the engine holds as they are in their tensors. */
   async digest(windows: Windows): Promise<HeldDigests> {
     const session = this.#session;
-    const digesting = digestsOf(this.#pulled(), windows, () => session === this.#session);
+    const digesting = digestsOf(this.#get().pulled, windows, () => session === this.#session);
     this.#copying = digesting.catch(() => {});
     return await digesting;
   }
@@ -300,7 +248,7 @@ export class Puller {
   async #copy(layout: Layout, places: Places | undefined): Promise<number> {
     const session = this.#session;
     let bytes = 0;
-    for (const copies of copiesOf(this.#pulled(), places ?? layout.places, layout.regions)) {
+    for (const copies of copiesOf(this.#get().pulled, places ?? layout.places, layout.regions)) {
       if (session !== this.#session) throw stopped();
       for (const { from } of copies) bytes += from.sizeBytes;
       await this.#stream.copy(copies);
@@ -314,12 +262,7 @@ export class Puller {
     void held?.end();
   }
 
-  #pulled(): readonly PulledSlice[] {
-    const { declaration, proved } = this.#get();
-    return declaration.slices.filter(({ tensor }) => proved?.has(tensor) ?? false);
-  }
-
-  #get(): Known {
+  #get(): KeptParts {
     if (this.#known !== undefined) return this.#known;
     throw new TypeError('Declare what the engine keeps before you read it');
   }
@@ -328,9 +271,3 @@ export class Puller {
 function stopped(): CheckpointEngineError {
   return new CheckpointEngineError('CE_CLOSED', 'The pull was stopped', 'Run the update again');
 }
-
-const NONE = new Float64Array(0);
-const EMPTY = {
-  tensor: new Uint32Array(0),
-  ...{ offsetBytes: NONE, rows: NONE, rowBytes: NONE, pitchBytes: NONE },
-};
