@@ -21,6 +21,7 @@ export type * from './api.ts';
 export { gatherMetas } from './metas/gather-metas.ts';
 export type { GatheredMetas } from './metas/gathered-metas.ts';
 export type * from './progress-event.ts';
+export type * from './registration.ts';
 export { ParameterServer } from './server/parameter-server.ts';
 export type {
   BucketMessage,

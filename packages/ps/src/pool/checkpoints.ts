@@ -8,7 +8,7 @@ import {
   type Store,
 } from '@checkpoint-engine/interface';
 import { nowMs } from '@checkpoint-engine/interface/shared';
-import type { CheckpointSource, RegisteredCheckpoint, RegisterOptions } from '../api.ts';
+import type { CheckpointSource, RegisteredCheckpoint, RegisterOptions } from '../registration.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
 import { hold } from './hold.ts';
 import { type Offers, offerRegions } from './offer-regions.ts';

@@ -8,7 +8,7 @@ import {
   unreadableFile,
 } from '@checkpoint-engine/meta';
 import { balanceByBytes } from '@checkpoint-engine/planner';
-import type { FileSource } from '../api.ts';
+import type { FileSource } from '../registration.ts';
 import type { PoolContext } from './pool-context.ts';
 import type { RemovableFile } from './remove-file.ts';
 

@@ -1,10 +1,10 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { tensorBytes } from '@checkpoint-engine/meta';
 import { orderByAffinity } from '@checkpoint-engine/planner';
-import type { NamedTensor } from '../api.ts';
 import { DigestBook, DigestTally } from '../digests/digest-book.ts';
 import { digestMemory } from '../digests/digest-memory.ts';
 import { rangesWithin } from '../digests/ranges-within.ts';
+import type { NamedTensor } from '../registration.ts';
 import { layOut } from '../sources/layout.ts';
 import { PoolSource } from '../sources/pool-source.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';

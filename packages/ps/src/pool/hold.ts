@@ -1,4 +1,4 @@
-import type { CheckpointSource } from '../api.ts';
+import type { CheckpointSource } from '../registration.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
 import { holdFiles } from './hold-files.ts';
 import { holdStream } from './hold-stream.ts';

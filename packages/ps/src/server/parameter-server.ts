@@ -5,18 +5,10 @@ import {
   type PullIntent,
 } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
-import type {
-  CheckpointSource,
-  ConnectOptions,
-  ParameterServerOptions,
-  RegisteredCheckpoint,
-  RegisterOptions,
-  UpdateOptions,
-  UpdateResult,
-  WorldMetas,
-} from '../api.ts';
+import type { ConnectOptions, ParameterServerOptions, UpdateOptions, UpdateResult, WorldMetas } from '../api.ts';
 import { CheckpointMetas } from '../metas/checkpoint-metas.ts';
 import { Checkpoints } from '../pool/checkpoints.ts';
+import type { CheckpointSource, RegisteredCheckpoint, RegisterOptions } from '../registration.ts';
 import { EarlyGroup } from '../update/early-group.ts';
 import type { RankParts, UpdateContext } from '../update/update-context.ts';
 import { Mutex } from '../util/mutex.ts';
