@@ -112,7 +112,7 @@ describe('a checkpoint in place', () => {
     ['in place on both ranks', false, 'auto'],
     ['in place on both ranks', false, 'buckets'],
     ['in place on one rank and streamed on the other', true, 'auto'],
-  ] as const)('is digested before an engine is asked: %s (streams: %s, %s)', async (_, streams, strategy) => {
+  ] as const)('is digested before an engine is asked: %s (streams: %s, %s)', async (_, streams, method) => {
     const digested = new Set<number>();
     const slowly = async (rank: number): Promise<void> => {
       await delay(1_000);
@@ -128,7 +128,7 @@ describe('a checkpoint in place', () => {
     });
     const seen: number[] = [];
     const results = await world.onAll((server, rank) => {
-      const options = world.optionsOf(rank, { strategy });
+      const options = world.optionsOf(rank, { method });
       return server.update('a', {
         ...options,
         requestEngine: async (request) => {
