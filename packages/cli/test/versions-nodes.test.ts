@@ -51,8 +51,8 @@ function elsewhere(device: HostDevice): HostDevice {
 interface Engine {
   readonly path: string;
   readonly workers: readonly CopyingWorker[];
-  /** Called on a device before its worker takes an update. */
-  onUpdate: (index: number) => Promise<void> | void;
+  /** Called when a worker has taken a bucket of an update. */
+  onBucket: (worker: CopyingWorker) => void;
 }
 
 /** An engine whose devices are on the first host, on the other one, or on both. */
@@ -61,14 +61,17 @@ async function engine(hosts: readonly ('first' | 'other')[]): Promise<Engine> {
   const own = await Promise.all(hosts.map(() => createHostDevice({ index: 0, threads: 2 })));
   const devices = hosts.map((host, at) => (host === 'other' ? elsewhere(own[at]!) : own[at]!));
   const workers = own.map((device) => copyingWorker({ device }));
-  const made: Engine = { path, workers, onUpdate: () => {} };
+  const made: Engine = { path, workers, onBucket: () => {} };
   const server = await serveWorker({
     devices,
     listen: { path },
     onUpdate: async (update, device) => {
-      const index = devices.findIndex(({ uuid }) => uuid === device.uuid);
-      await made.onUpdate(index);
-      await workers[index]!.receive(update);
+      const worker = workers[devices.findIndex(({ uuid }) => uuid === device.uuid)]!;
+      await update.forEachBucket(async (tensors) => {
+        await worker.copyBucket(tensors);
+        made.onBucket(worker);
+      });
+      await update.finished();
     },
   });
   cleanup.push(async () => {
@@ -161,15 +164,17 @@ describe.skipIf(noNamespaces)('instances of two hosts', () => {
     expect(await update(hosts, 'a')).toMatchObject({ status: 200 });
     expect(await shown(hosts)).toEqual(showing('v1', engines.length));
 
-    // The rank of the other host dies when the worker of the first host has taken the update.
+    // The rank of the other host dies when every worker has taken bytes, so that all hold unknown weights.
     const { pid } = hosts.other.child;
     let victim = 0;
-    const last = engines.at(-1)!;
-    last.onUpdate = async (index) => {
-      if (index !== last.workers.length - 1 || victim > 0) return;
+    const begun = new Set<CopyingWorker>();
+    const onBucket = (worker: CopyingWorker): void => {
+      begun.add(worker);
+      if (begun.size < workers.length || victim > 0) return;
       victim = rankProcesses(pid!).get(1)!;
       process.kill(victim, 'SIGKILL');
     };
+    for (const each of engines) each.onBucket = onBucket;
     const failed = await update(hosts, 'b', { weight_version: 'v2' });
     expect(failed.json()).toMatchObject({ code: expect.stringMatching(/^CE_(RANK|PEER|WORKER)_LOST$/) });
     expect(victim).toBeGreaterThan(0);
