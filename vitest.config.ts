@@ -65,6 +65,8 @@ export default defineConfig({
           name: 'integration',
           include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'tools/test/**/*.test.ts'],
           exclude: ['tools/test/release.test.ts'],
+          // Node.js loads what is built, as it does for users.
+          server: { deps: { external: [/\/dist\/.*\.js$/] } },
           pool: 'forks',
           testTimeout: HANG_MS,
           hookTimeout: HANG_MS,
