@@ -1,23 +1,16 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { decodeWorldMetas, encodeWorldMetas, type RankMetas } from '@checkpoint-engine/meta';
 import { afterEach, describe, expect, it } from 'vitest';
-import { mixedTensors, type TensorSpec, type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
+import { mixedTensors, removedCheckpoints } from './support/checkpoint.ts';
 import { World, type WorldOptions } from './support/world.ts';
 
 const MIB = 2 ** 20;
 const worlds: World[] = [];
-const checkpoints: TestCheckpoint[] = [];
+const made = removedCheckpoints();
 
 afterEach(async () => {
   await Promise.all(worlds.splice(0).map((world) => world.end()));
-  for (const checkpoint of checkpoints.splice(0)) await checkpoint.remove();
 });
-
-async function made(tensors: readonly TensorSpec[]): Promise<TestCheckpoint> {
-  const checkpoint = await writeCheckpoint(tensors, { shardCount: 3 });
-  checkpoints.push(checkpoint);
-  return checkpoint;
-}
 
 async function started(size: number, options: WorldOptions): Promise<World> {
   const world = await World.start(size, options);
@@ -42,7 +35,7 @@ describe('an update of some ranks of a world', () => {
     ['sent by the others, without P2P', {}],
     ['read by each rank for itself, without broadcast', { p2p: 'shm', broadcast: false }],
   ] as const)('delivers every byte only to their workers: %s', async (_, options) => {
-    const { folder, digests } = await made(mixedTensors(120));
+    const { folder, digests } = await made(mixedTensors(120), { shardCount: 3 });
     const { world } = await owners(4, folder, options);
     const ranks = [1, 2];
     const results = await world.update('a', { ranks, bucketBytes: MIB, inferenceParallelSize: 1 });
@@ -60,7 +53,7 @@ describe('an update of some ranks of a world', () => {
   });
 
   it('is sent by owners whose memory peers cannot read, because they stream', async () => {
-    const { folder, digests } = await made(mixedTensors(20));
+    const { folder, digests } = await made(mixedTensors(20), { shardCount: 3 });
     const world = await started(2, { p2p: 'shm' });
     await world.register('a', { files: folder, stream: true });
     await world.gather('a');
@@ -70,8 +63,7 @@ describe('an update of some ranks of a world', () => {
   });
 
   it('uses files on /dev/shm in place if they stream, because peers read none of them', async () => {
-    const checkpoint = await writeCheckpoint(mixedTensors(20), { shardCount: 2, parent: '/dev/shm' });
-    checkpoints.push(checkpoint);
+    const checkpoint = await made(mixedTensors(20), { parent: '/dev/shm' });
     const world = await started(2, { p2p: 'shm' });
     const registered = await world.register('a', { files: checkpoint.folder, stream: true });
     await world.gather('a');
@@ -83,7 +75,7 @@ describe('an update of some ranks of a world', () => {
   });
 
   it('is refused on all ranks if the ranks are invalid, and the next one works', async () => {
-    const { folder, digests } = await made(mixedTensors(20));
+    const { folder, digests } = await made(mixedTensors(20), { shardCount: 3 });
     const { world } = await owners(3, folder, {});
     for (const options of [{ ranks: [3] }, { ranks: [0], inferenceParallelSize: 3 }]) {
       for (const { message } of await world.failedUpdate('a', options)) {
@@ -100,7 +92,7 @@ describe('a world that joins', () => {
     ['with broadcast', { p2p: 'shm' }],
     ['without', { p2p: 'shm', broadcast: false }],
   ] as const)('reads every byte from the pools of the serving world, %s', async (_, options) => {
-    const { folder, digests } = await made(mixedTensors(300));
+    const { folder, digests } = await made(mixedTensors(300), { shardCount: 3 });
     const { world: a, metas } = await owners(2, folder);
     const b = await started(3, options);
     await b.load(metas);
@@ -126,8 +118,7 @@ describe('a world that joins', () => {
   });
 
   it('reads the data of owners on the host from files on /dev/shm, which stay', async () => {
-    const checkpoint = await writeCheckpoint(mixedTensors(20), { shardCount: 2, parent: '/dev/shm' });
-    checkpoints.push(checkpoint);
+    const checkpoint = await made(mixedTensors(20), { parent: '/dev/shm' });
     const { metas, registered } = await owners(2, checkpoint.folder);
     for (const { warnings } of registered)
       expect(warnings).toEqual([expect.stringMatching(/Files on \/dev\/shm \(2\)/)]);
@@ -139,7 +130,7 @@ describe('a world that joins', () => {
   });
 
   it('may run several times at once', async () => {
-    const { folder, digests } = await made(mixedTensors(60));
+    const { folder, digests } = await made(mixedTensors(60), { shardCount: 3 });
     const { metas } = await owners(2, folder);
     const joiners = [await started(1, { p2p: 'shm' }), await started(1, { p2p: 'shm' })];
     for (const joiner of joiners) await joiner.load(metas);
@@ -148,7 +139,7 @@ describe('a world that joins', () => {
   });
 
   it('reads from another holder when an owner dies, and reports if there is none', async () => {
-    const { folder, digests } = await made(mixedTensors(300));
+    const { folder, digests } = await made(mixedTensors(300), { shardCount: 3 });
     const { world: a, metas } = await owners(2, folder);
     const { metas: others } = await owners(3, folder);
     const joiner = await started(1, { p2p: 'shm' });
@@ -169,7 +160,7 @@ describe('a world that joins', () => {
   });
 
   it('reports problems of the metas before any data moves', async () => {
-    const { folder, digests } = await made(mixedTensors(20));
+    const { folder, digests } = await made(mixedTensors(20), { shardCount: 3 });
     const { metas } = await owners(1, folder);
     const joiner = await started(1, { p2p: 'shm' });
     const withoutAddress = changed(metas, ({ p2pAddress: _, ...rest }) => rest);
@@ -195,7 +186,7 @@ describe('a world that joins', () => {
   });
 
   it('needs a P2P transport', async () => {
-    const { folder } = await made(mixedTensors(5));
+    const { folder } = await made(mixedTensors(5), { shardCount: 3 });
     const { metas } = await owners(1, folder);
     const joiner = await started(1, {});
     await joiner.load(metas);

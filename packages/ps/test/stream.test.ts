@@ -1,24 +1,17 @@
 import { existsSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
-import { mixedTensors, type TensorSpec, type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
+import { mixedTensors, removedCheckpoints, type TensorSpec } from './support/checkpoint.ts';
 import { type BucketEvent, World } from './support/world.ts';
 
 const KIB = 2 ** 10;
 const MIB = 2 ** 20;
 let world: World | undefined;
-const checkpoints: TestCheckpoint[] = [];
+const made = removedCheckpoints();
 
 afterEach(async () => {
   await world?.end();
   world = undefined;
-  for (const checkpoint of checkpoints.splice(0)) await checkpoint.remove();
 });
-
-async function made(tensors: readonly TensorSpec[], options = {}): Promise<TestCheckpoint> {
-  const checkpoint = await writeCheckpoint(tensors, options);
-  checkpoints.push(checkpoint);
-  return checkpoint;
-}
 
 const largeTensors = (sizeBytes: number): TensorSpec[] =>
   Array.from({ length: sizeBytes / (4 * MIB) }, (_, index) => ({

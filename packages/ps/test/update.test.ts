@@ -1,24 +1,17 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { mixedTensors, type TensorSpec, type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
+import { mixedTensors, removedCheckpoints } from './support/checkpoint.ts';
 import { World } from './support/world.ts';
 
 const MIB = 2 ** 20;
 let world: World | undefined;
-const checkpoints: TestCheckpoint[] = [];
+const made = removedCheckpoints();
 
 afterEach(async () => {
   await world?.end();
   world = undefined;
-  for (const checkpoint of checkpoints.splice(0)) await checkpoint.remove();
 });
-
-async function made(tensors: readonly TensorSpec[], options = {}): Promise<TestCheckpoint> {
-  const checkpoint = await writeCheckpoint(tensors, options);
-  checkpoints.push(checkpoint);
-  return checkpoint;
-}
 
 describe('an update over real processes', () => {
   it.each([1, 3, 4, 8])('delivers every byte to every worker of %i ranks', async (size) => {

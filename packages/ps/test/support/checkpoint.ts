@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type DType, encodeSafetensorsHeader, tensorBytes } from '@checkpoint-engine/meta';
 import type { NamedTensor } from '@checkpoint-engine/ps';
+import { afterEach } from 'vitest';
 
 /** A tensor to be written. */
 export interface TensorSpec {
@@ -31,10 +32,29 @@ export function mixedTensors(count: number): TensorSpec[] {
   }));
 }
 
+/** Options of {@link writeCheckpoint}. */
+export interface CheckpointOptions {
+  readonly shardCount?: number;
+  readonly parent?: string;
+}
+
+/** Returns a {@link writeCheckpoint} whose checkpoints are removed after each test of the file that calls this. */
+export function removedCheckpoints(): typeof writeCheckpoint {
+  const written: TestCheckpoint[] = [];
+  afterEach(async () => {
+    for (const checkpoint of written.splice(0)) await checkpoint.remove();
+  });
+  return async (tensors, options) => {
+    const checkpoint = await writeCheckpoint(tensors, options);
+    written.push(checkpoint);
+    return checkpoint;
+  };
+}
+
 /** Writes the tensors with random bytes into `shardCount` files. */
 export async function writeCheckpoint(
   tensors: readonly TensorSpec[],
-  { shardCount = 2, parent = tmpdir() }: { shardCount?: number; parent?: string } = {},
+  { shardCount = 2, parent = tmpdir() }: CheckpointOptions = {},
 ): Promise<TestCheckpoint> {
   const folder = await mkdtemp(join(parent, 'checkpoint-engine-test-'));
   const digests: Record<string, string> = {};
