@@ -13,7 +13,12 @@ export function addVerifyCommand(program: Command): void {
       )
       .option('--size <size>', 'bytes of the checkpoint', parseSize, 2 ** 30)
       .option('--tensor-size <size>', 'bytes of each tensor', parseSize, 8 * 2 ** 20)
-      .option('--rounds <n>', 'repetitions of each, after a warm-up', Number, 9),
+      .option(
+        '--rounds <n>',
+        'repetitions of registrations, after a warm-up; updates are repeated 4 times as often',
+        Number,
+        9,
+      ),
   ).action(async ({ size, tensorSize, ...options }) => {
     await verifyScenario({ ...options, sizeBytes: size, tensorBytes: tensorSize });
   });

@@ -22,6 +22,8 @@ export interface VerifyScenarioOptions extends PublishOptions {
 }
 
 const MODES: readonly VerifyMode[] = ['off', 'sample', 'full'];
+/** Updates take a fraction of the time of a registration, and vary more. */
+const UPDATE_ROUNDS = 4;
 const OURS = 'checkpoint-engine';
 /**
  * Copies of an update. Full verification reads the destination of each copy once more: in the ring, or in the worker.
@@ -88,7 +90,7 @@ async function measure(
         registers.get(digests)!.push(await world.register(files, digests));
       }
     }
-    for (let round = 0; round <= rounds; round++) {
+    for (let round = 0; round <= rounds * UPDATE_ROUNDS; round++) {
       copyMs.push(await floors.copyMs());
       digestMs.push(await floors.digestMs());
       for (const turn of MODES.keys()) {
