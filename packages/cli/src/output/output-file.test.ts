@@ -1,9 +1,12 @@
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdir, mkdtemp, open, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { getuid } from 'node:process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkOutputFile, writeOutputFile } from './output-file.ts';
+import { writeFifo } from './write-fifo.ts';
 
 let folder: string;
 beforeAll(async () => {
@@ -55,6 +58,30 @@ describe('writeOutputFile', () => {
   it('writes to devices directly', async () => {
     await writeOutputFile('/dev/null', 'gone');
     expect((await stat('/dev/null')).isCharacterDevice()).toBe(true);
+  });
+
+  it('writes to a FIFO that a process reads, and does not wait for a reader', async () => {
+    const path = join(folder, 'fifo');
+    execFileSync('mkfifo', [path]);
+    await checkOutputFile({ path, flag: '--trace' });
+    await expect(writeOutputFile(path, 'x')).rejects.toThrow('it is a FIFO that no process reads');
+    const reader = spawn('sh', ['-c', 'exec wc -c < "$0"', path], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const counted = once(reader.stdout, 'data');
+    const data = new Uint8Array(2 ** 20);
+    await expect.poll(() => writeOutputFile(path, data).then(() => 'written', String)).toBe('written');
+    expect(Number(String(await counted))).toBe(2 ** 20);
+    await rm(path);
+  });
+
+  it('bounds the time that the reader of a FIFO has', async () => {
+    const path = join(folder, 'fifo');
+    execFileSync('mkfifo', [path]);
+    // Both ends are open here, and nothing reads.
+    const held = await open(path, 'r+');
+    const writing = writeFifo(path, new Uint8Array(2 ** 20), 100);
+    await expect(writing).rejects.toThrow('its reader did not take everything within 100 ms');
+    await held.close();
+    await rm(path);
   });
 
   it('rejects and leaves nothing behind if it cannot write', async () => {

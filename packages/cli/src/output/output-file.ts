@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { access, open, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { writeFifo } from './write-fifo.ts';
 
 /** A file that a command writes at the end of its work. */
 export interface OutputFile {
@@ -18,6 +19,7 @@ export async function checkOutputFile({ path, flag }: OutputFile): Promise<void>
   try {
     const found = await stat(path).catch(undefinedIfAbsent);
     if (found?.isDirectory()) throw new Error('it is a directory');
+    if (found?.isSocket()) throw new Error('it is a socket');
     if (found && !found.isFile()) {
       await access(path, constants.W_OK);
       return;
@@ -42,10 +44,8 @@ export async function checkOutputFile({ path, flag }: OutputFile): Promise<void>
  */
 export async function writeOutputFile(path: string, data: string | Uint8Array, mode = 0o666): Promise<void> {
   const found = await stat(path).catch(undefinedIfAbsent);
-  if (found && !found.isFile()) {
-    await writeFile(path, data);
-    return;
-  }
+  if (found?.isFIFO()) return await writeFifo(path, data);
+  if (found && !found.isFile()) return await writeFile(path, data);
   const unfinished = unfinishedOf(path);
   try {
     await writeFile(unfinished, data, { mode });
