@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { CheckpointEngineError, checkNeeds, type Needs } from '@checkpoint-engine/interface';
 import { z } from 'zod';
+import { readInputFile } from '../config/read-input-file.ts';
 import { type OutputFile, writeOutputFile } from '../output/output-file.ts';
 import type { KeptTensors } from '../process/kept-tensors.ts';
 
@@ -84,7 +84,7 @@ export async function writeNeedsFile({ path, flag }: OutputFile, kept: readonly 
 
 async function read(path: string): Promise<string> {
   try {
-    return await readFile(path, 'utf8');
+    return new TextDecoder().decode(await readInputFile(path));
   } catch (error) {
     const isAbsent = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw new CheckpointEngineError(

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { decodeWorldMetas, readCheckpoint, type TensorSpec } from '@checkpoint-engine/meta';
 import { type ParallelLayout, parseRules } from '@checkpoint-engine/planner';
 import type { ClusterTopology, MethodName, Scenario, SourceName } from '@checkpoint-engine/simulate';
 import { configError } from '../config/config-error.ts';
+import { readInputFile } from '../config/read-input-file.ts';
 import type { SimulateFlags } from './flags.ts';
 import type { SimulatePackage } from './load-simulate.ts';
 import { readJson } from './read-json.ts';
@@ -95,7 +95,7 @@ async function modelOf(
 }
 
 async function tensorsOfMetas(file: string): Promise<TensorSpec[]> {
-  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+  const bytes = await readInputFile(file).catch((error: NodeJS.ErrnoException) => {
     throw configError(
       `The file of --metas-file, "${file}", cannot be read: ${error.code ?? error.message}`,
       'Correct --metas-file',

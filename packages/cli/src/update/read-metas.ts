@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { decodeWorldMetas } from '@checkpoint-engine/meta';
+import { readInputFile } from '../config/read-input-file.ts';
 import type { LoadMetasRequest } from '../config/requests.ts';
 
 /** Metas of one checkpoint from the files of other worlds. */
@@ -38,7 +38,7 @@ export async function readMetas({ files, name }: LoadMetasRequest): Promise<Read
 
 async function readBytes(path: string): Promise<Uint8Array> {
   try {
-    return new Uint8Array(await readFile(path));
+    return await readInputFile(path);
   } catch (error) {
     const isAbsent = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw new CheckpointEngineError(
