@@ -83,6 +83,7 @@ function quoted(path: string): string {
 /** What to do about a path that does not exist. */
 function hintFor(path: string): string {
   if (/^~/.test(path)) return 'Write the absolute path: only a shell replaces "~"';
+  if (path.includes('\ufffd')) return 'Rename it to a name in UTF-8: other names cannot be opened';
   if (/[*?]/.test(path)) return 'Pass the folder, or each file: patterns are not expanded';
   if (/^\s|\s$/.test(path)) return 'Correct the path, which begins or ends with white space';
   if (/^[\w-][\w.-]*\/[\w.-]+$/.test(path)) {

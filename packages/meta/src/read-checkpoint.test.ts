@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -95,6 +96,17 @@ describe('readCheckpoint', () => {
     const checkpoint = await readCheckpoint(folder);
     expect(checkpoint.files.map((file) => file.path)).toEqual([a, b]);
     expect(checkpoint.warnings).toEqual([]);
+  });
+
+  it('names what a killed update left behind, and hints at names that are not UTF-8', async () => {
+    await shard('a.safetensors', 'x');
+    const left = join(folder, '.checkpoint-engine-removed-1');
+    await writeFile(left, '');
+    expect((await readCheckpoint(folder)).warnings).toEqual([
+      `File "${left}" was not removed completely: delete it, unless an update is running`,
+    ]);
+    await writeFile(Buffer.concat([Buffer.from(`${folder}/`), Buffer.from([0xff]), Buffer.from('.safetensors')]), 'x');
+    await expect(readCheckpoint(folder)).rejects.toMatchObject({ hint: expect.stringMatching(/UTF-8/) });
   });
 
   it('warns about a different total_size', async () => {

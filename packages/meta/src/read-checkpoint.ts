@@ -12,6 +12,8 @@ import type { CheckpointFile, TensorEntry } from './safetensors-file.ts';
 import { incompleteSets } from './shard-sets.ts';
 
 const PENDING_HEADERS = 8;
+/** The names of files that an update is removing begin with this. */
+const REMOVED = '.checkpoint-engine-removed-';
 /** Matches the names of files that a tool has not finished writing. */
 const UNFINISHED = /\.safetensors\.(incomplete|part|partial|crdownload|download|aria2)$/i;
 
@@ -117,11 +119,15 @@ async function resolve(path: string, signal: AbortSignal | undefined): Promise<S
   const unfinished = names
     .filter((name) => UNFINISHED.test(name))
     .map((name) => `File "${join(path, name)}" is left out: its download has not finished`);
+  const removed = names
+    .filter((name) => name.startsWith(REMOVED))
+    .map((name) => `File "${join(path, name)}" was not removed completely: delete it, unless an update is running`);
+  const leftOver = [...unfinished, ...removed];
   if (!names.includes(INDEX_NAME)) {
     if (present.length === 0) throw emptyFolder(path, names);
     const { names: chosen, warnings } = chooseFiles(path, present);
     checkDownloaded(path, chosen, controls);
-    return { paths: chosen.map((name) => join(path, name)), warnings: [...warnings, ...unfinished] };
+    return { paths: chosen.map((name) => join(path, name)), warnings: [...warnings, ...leftOver] };
   }
   const index = await readCheckpointIndex(path, signal);
   const shards = [...new Set(index.weightMap.values())].sort();
@@ -131,7 +137,7 @@ async function resolve(path: string, signal: AbortSignal | undefined): Promise<S
   checkDownloaded(path, shards, controls);
   const others = present.filter((name) => !shards.includes(name));
   const warnings = others.map((name) => `File "${join(path, name)}" is left out: the index does not name it`);
-  return { paths: shards.map((name) => join(path, name)), index, warnings: [...warnings, ...unfinished] };
+  return { paths: shards.map((name) => join(path, name)), index, warnings: [...warnings, ...leftOver] };
 }
 
 /** aria2 writes into the file under its final name, and removes its control file once the file is complete. */
