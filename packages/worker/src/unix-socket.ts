@@ -99,6 +99,11 @@ async function isStale(error: unknown, path: string): Promise<boolean> {
 
 function listenError(error: NodeJS.ErrnoException, path: string): CheckpointEngineError {
   const isInUse = error.code === 'EADDRINUSE';
+  if (isInUse && lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false) {
+    const what = `Cannot listen on "${path}": it exists and is not a socket`;
+    const hint = 'Choose a path that does not exist, or remove what is there';
+    return new CheckpointEngineError('CE_ADDRESS_IN_USE', what, hint, { op: 'listen', peer: path, cause: error });
+  }
   return new CheckpointEngineError(
     isInUse ? 'CE_ADDRESS_IN_USE' : 'CE_CONFIG_INVALID',
     isInUse ? `Another program listens on "${path}"` : `Cannot listen on "${path}": ${error.message}`,
