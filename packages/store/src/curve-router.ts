@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
 import { CurveFront } from './front/curve-front.ts';
+import type { LocalSocket } from './front/local-socket.ts';
 import { bindPrivately, type PrivateAddress } from './front/private-address.ts';
 import { pump } from './pump.ts';
 import type { Addressed, StoreRouter } from './router.ts';
@@ -22,7 +23,7 @@ export interface CurveRouterOptions {
 
 /**
  * The router of a world with a token. ZeroMQ encrypts, and accepts only clients that know the token; the listener in
- * front of it limits the number of clients.
+ * front of it limits the number of clients. Ranks of the same user on the same machine connect to ZeroMQ directly.
  */
 export class CurveRouter implements StoreRouter {
   readonly #socket: ZmqSocket;
@@ -58,6 +59,10 @@ export class CurveRouter implements StoreRouter {
 
   get address(): string {
     return this.#front.address;
+  }
+
+  get localSocket(): LocalSocket | undefined {
+    return this.#inner.local;
   }
 
   start(take: (message: Addressed) => void): void {

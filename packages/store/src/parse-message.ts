@@ -1,4 +1,5 @@
 import type { SerializedError } from '@checkpoint-engine/interface';
+import { type LocalSocket, MAX_LOCAL_SOCKET_BYTES } from './front/local-socket.ts';
 import type { CallMessage, CallOp, ClientMessage, Hello, ServerMessage } from './protocol.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -40,10 +41,10 @@ export function parseServerMessage(value: unknown): ServerMessage {
 }
 
 /** Whether it is a message before or instead of the first answer to a call. */
-function isNews({ t, nonce, server, heartbeatMs, lostAfterMs, generation, error, scope }: Fields): boolean {
+function isNews({ t, nonce, local, server, heartbeatMs, lostAfterMs, generation, error, scope }: Fields): boolean {
   switch (t) {
     case 'challenge':
-      return nonce instanceof Uint8Array && nonce.byteLength <= MAX_NONCE_BYTES;
+      return nonce instanceof Uint8Array && nonce.byteLength <= MAX_NONCE_BYTES && isOptional(local, isLocalSocket);
     case 'welcome':
       return isText(server) && isPeriod(heartbeatMs) && isPeriod(lostAfterMs) && isInteger(generation);
     case 'refused':
@@ -91,6 +92,11 @@ function isError(value: unknown): value is SerializedError {
   return isText(code) && isText(message) && isText(hint);
 }
 
+function isLocalSocket(value: unknown): value is LocalSocket {
+  const { path, file } = fieldsOf(value);
+  return isShortText(path) && isShortText(file);
+}
+
 function isRanks(value: unknown): value is number[] {
   return Array.isArray(value) && value.length <= MAX_RANKS && value.every((rank) => isInteger(rank) && rank >= 0);
 }
@@ -99,6 +105,7 @@ function isRanks(value: unknown): value is number[] {
 const isPeriod = (value: unknown): value is number => typeof value === 'number' && value > 0 && value < 2 ** 31;
 const isInteger = (value: unknown): value is number => Number.isSafeInteger(value);
 const isText = (value: unknown): value is string => typeof value === 'string';
+const isShortText = (value: unknown): value is string => isText(value) && value.length <= MAX_LOCAL_SOCKET_BYTES;
 const isBoolean = (value: unknown): value is boolean => typeof value === 'boolean';
 const isOptional = <T>(value: unknown, isOne: (one: unknown) => one is T): boolean =>
   value === undefined || isOne(value);

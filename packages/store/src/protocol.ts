@@ -1,4 +1,5 @@
 import type { SerializedError } from '@checkpoint-engine/interface';
+import type { LocalSocket } from './front/local-socket.ts';
 
 /** Version of the messages below. Both sides must use the same version. */
 export const PROTOCOL = 1;
@@ -59,7 +60,8 @@ export interface WelcomeMessage {
 
 /** A message from the server to a rank. */
 export type ServerMessage =
-  | { readonly t: 'challenge'; readonly nonce: Uint8Array }
+  /** A rank that reaches the local socket says hello there, under another name, instead of answering. */
+  | { readonly t: 'challenge'; readonly nonce: Uint8Array; readonly local?: LocalSocket | undefined }
   | WelcomeMessage
   | { readonly t: 'refused'; readonly error: SerializedError }
   /** Another process claims this rank: answer with `pong`. */

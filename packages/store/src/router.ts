@@ -1,3 +1,5 @@
+import type { LocalSocket } from './front/local-socket.ts';
+
 /** A message of a client, or to one. */
 export interface Addressed {
   /** The client's name, one character for each of its bytes. */
@@ -9,6 +11,8 @@ export interface Addressed {
 export interface StoreRouter {
   /** `tcp://host:port` */
   readonly address: string;
+  /** Where ranks of the same user on the same machine reach it directly, if they can. */
+  readonly localSocket?: LocalSocket | undefined;
   /** Passes every message to `take` from now on. Called once; `take` must not throw. */
   start(take: (message: Addressed) => void): void;
   /** Sends a message; drops it if the client is not connected. Rejects only when the router is closed. */

@@ -1,20 +1,14 @@
-import { randomUUID } from 'node:crypto';
 import { CheckpointEngineError, type Logger, RankLostError } from '@checkpoint-engine/interface';
 import type { Link } from './client-world.ts';
-import { CurveDealer } from './curve-dealer.ts';
-import type { StoreDealer } from './dealer.ts';
-import { MEMBER_LIMITS, MessageReader, MessageWriter, type Received, readSingle } from './framing.ts';
-import { OpenDealer } from './open-dealer.ts';
-import { Outbox } from './outbox.ts';
+import { MEMBER_LIMITS, type Received, readSingle } from './framing.ts';
+import { isSameMachine } from './front/local-socket.ts';
 import { parseServerMessage } from './parse-message.ts';
-import { toPayload } from './payload.ts';
-import { type ClientMessage, type Hello, PROTOCOL, type ServerMessage, type WelcomeMessage } from './protocol.ts';
+import type { ClientMessage, ServerMessage, WelcomeMessage } from './protocol.ts';
 import { Silence } from './pulse.ts';
+import { ServerChannel } from './server-channel.ts';
 import { prove, type TokenKeys } from './token-keys.ts';
 
 const HELLO_EVERY_MS = 1_000;
-/** How long a closing link continues to send. */
-const FLUSH_MS = 1_000;
 /** Upper bound for the rate of heartbeats, whatever the server asks for. */
 const MIN_HEARTBEAT_MS = 5;
 /** After this time without an answer, the log names possible reasons. */
@@ -33,50 +27,45 @@ export interface ServerLinkOptions {
   readonly onLost: (error: CheckpointEngineError) => void;
 }
 
-/** One rank's connection to the store server: hello, proof, heartbeats, then messages in both directions. */
+/**
+ * One rank's connection to the store server: hello, proof, heartbeats, then messages in both directions.
+ *
+ * With a token, a rank of the same user on the same machine learns the server's local socket through the first channel
+ * and continues there, so that its messages do not pass the listener in front of ZeroMQ.
+ */
 export class ServerLink implements Link {
   /** Settles when the server has admitted or rejected this rank; never if no server answers. */
   readonly welcome: Promise<WelcomeMessage>;
   readonly #options: ServerLinkOptions;
-  readonly #identity: string = randomUUID();
-  readonly #dealer: StoreDealer;
-  readonly #outbox: Outbox<Uint8Array[]>;
-  readonly #writer = new MessageWriter();
-  readonly #reader = new MessageReader<ServerMessage>(parseServerMessage);
   readonly #silence = new Silence();
-  readonly #helloTimer: NodeJS.Timeout;
+  #helloTimer: NodeJS.Timeout | undefined;
   readonly #warnTimer: NodeJS.Timeout;
+  #channel: ServerChannel;
+  /** Where the current channel leads; `tried` after the local socket did not answer. */
+  #where: 'remote' | 'local' | 'tried' = 'remote';
+  /** Channels that this link has left, while they close. */
+  readonly #leaving: Promise<void>[] = [];
   #beatTimer: NodeJS.Timeout | undefined;
   #welcomed: WelcomeMessage | undefined;
   #closing: Promise<void> | undefined;
-  #answered = false;
   #over = false;
   #resolve: (welcome: WelcomeMessage) => void = () => {};
   #reject: (error: CheckpointEngineError) => void = () => {};
 
   constructor(options: ServerLinkOptions) {
     this.#options = options;
-    const { address, keys, logger } = options;
+    const { address, logger } = options;
     this.welcome = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
     this.welcome.catch(() => {});
-    this.#reader.limits = MEMBER_LIMITS;
-    const take = (frames: Uint8Array[]): void => this.#receive(frames);
-    const identity = this.#identity;
-    this.#dealer =
-      keys === undefined
-        ? new OpenDealer({ address, identity, take, onReady: () => this.#hello() })
-        : new CurveDealer({ address, identity, take, serverKey: keys.serverPublicKey });
-    this.#outbox = new Outbox((frames) => this.#dealer.send(frames));
-    this.#helloTimer = setInterval(() => this.#hello(), HELLO_EVERY_MS);
+    this.#channel = this.#open(address);
     this.#warnTimer = setTimeout(() => logger.warn({ address }, unanswered(address)), WARN_AFTER_MS);
-    this.#hello();
   }
 
-  send(message: ClientMessage, values: readonly Uint8Array[] = []): void {
-    this.#outbox.push(this.#writer.write(message, toPayload(values)));
+  send(message: ClientMessage, values?: readonly Uint8Array[]): void {
+    this.#channel.send(message, values);
   }
 
   close(): Promise<void> {
@@ -86,18 +75,44 @@ export class ServerLink implements Link {
 
   async #close(): Promise<void> {
     // A server that has not decided yet learns that this rank has left; one that never answered does not.
-    if (this.#answered && this.#welcomed === undefined && !this.#over) this.send({ t: 'leave' });
+    if (this.#channel.isAnswered && this.#welcomed === undefined && !this.#over) this.send({ t: 'leave' });
     this.#over = true;
     this.#stopHello();
     clearInterval(this.#beatTimer);
-    if (this.#answered) await this.#outbox.flush(FLUSH_MS);
-    await this.#dealer.close(this.#answered ? undefined : 0);
+    await Promise.all([...this.#leaving, this.#channel.close()]);
   }
 
-  #hello(): void {
-    const { rank, worldSize } = this.#options;
-    if (this.#answered || this.#over || !this.#dealer.reach()) return;
-    this.#outbox.push(new MessageWriter().write({ t: 'hello', protocol: PROTOCOL, rank, worldSize } satisfies Hello));
+  /** Opens a channel and says hello on it until it is answered. */
+  #open(address: string): ServerChannel {
+    const { keys, rank, worldSize } = this.#options;
+    const hello = (): void => {
+      if (!channel.isAnswered && !this.#over) channel.hello(rank, worldSize);
+    };
+    const channel: ServerChannel = new ServerChannel({
+      address,
+      keys,
+      take: (frames) => this.#receive(channel, frames),
+      onReady: hello,
+    });
+    hello();
+    this.#helloTimer = setInterval(() => {
+      // The server may have ended; its successor is at the port.
+      if (this.#where === 'local') this.#move(this.#options.address, 'tried');
+      else hello();
+    }, HELLO_EVERY_MS);
+    return channel;
+  }
+
+  /** Leaves the current channel before the server admits this rank, and says hello on another. */
+  #move(address: string, where: 'local' | 'tried'): void {
+    const left = this.#channel;
+    if (left.isAnswered) left.send({ t: 'leave' });
+    const leaving = left.close();
+    leaving.catch(() => {}); // close() reports the error
+    this.#leaving.push(leaving);
+    clearInterval(this.#helloTimer);
+    this.#where = where;
+    this.#channel = this.#open(address);
   }
 
   #stopHello(): void {
@@ -105,13 +120,13 @@ export class ServerLink implements Link {
     clearTimeout(this.#warnTimer);
   }
 
-  #receive(frames: readonly Uint8Array[]): void {
-    if (this.#over) return;
-    this.#answered = true;
+  #receive(channel: ServerChannel, frames: readonly Uint8Array[]): void {
+    if (this.#over || channel !== this.#channel) return;
+    channel.isAnswered = true;
     this.#stopHello();
     this.#silence.heard();
     try {
-      const received = this.#reader.read(frames);
+      const received = channel.read(frames);
       if (received !== undefined) this.#take(received);
     } catch (error) {
       const single = readSingle(frames, parseServerMessage, MEMBER_LIMITS);
@@ -131,7 +146,7 @@ export class ServerLink implements Link {
         this.send({ t: 'pong' });
         break;
       case 'challenge':
-        this.#answer(message.nonce);
+        this.#answer(message);
         break;
       case 'held':
         this.#beatEvery(message.heartbeatMs);
@@ -156,18 +171,22 @@ export class ServerLink implements Link {
     }
   }
 
-  #answer(nonce: Uint8Array): void {
-    const { keys, rank, worldSize } = this.#options;
+  #answer({ nonce, local }: Extract<ServerMessage, { t: 'challenge' }>): void {
+    const { address, keys, rank, worldSize } = this.#options;
     if (keys === undefined) {
-      this.#lost(unreachable(this.#options.address, 'requires a token'));
+      this.#lost(unreachable(address, 'requires a token'));
       return;
     }
-    this.send({ t: 'proof', mac: prove(keys, { nonce, identity: this.#identity, rank, worldSize }) });
+    if (local !== undefined && this.#where === 'remote' && isSameMachine(local)) {
+      this.#move(`ipc://${local.path}`, 'local');
+      return;
+    }
+    this.send({ t: 'proof', mac: prove(keys, { nonce, identity: this.#channel.identity, rank, worldSize }) });
   }
 
   #beatEvery(heartbeatMs: number): void {
     clearInterval(this.#beatTimer);
-    this.#outbox.push(this.#writer.beat(), true);
+    this.#channel.beat();
     this.#beatTimer = setInterval(() => this.#beat(), Math.max(heartbeatMs, MIN_HEARTBEAT_MS));
   }
 
@@ -177,7 +196,7 @@ export class ServerLink implements Link {
       this.#lost(new RankLostError(0, `The store server of rank 0 has been silent for ${lostAfterMs} ms`));
       return;
     }
-    this.#outbox.push(this.#writer.beat(), true);
+    this.#channel.beat();
   }
 
   #fenced(server: string): void {

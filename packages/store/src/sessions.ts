@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { CheckpointEngineError, type Logger, RankLostError } from '@checkpoint-engine/interface';
 import { FramingError, isFramed, MessageWriter, type Received, readSingle } from './framing.ts';
+import type { LocalSocket } from './front/local-socket.ts';
 import { parseHello } from './parse-message.ts';
 import type { ClientMessage, Hello } from './protocol.ts';
 import type { Heartbeat } from './pulse.ts';
@@ -13,6 +14,8 @@ export interface SessionsOptions {
   readonly world: World;
   readonly server: string;
   readonly keys: TokenKeys | undefined;
+  /** Announced to clients that know the server's key. */
+  readonly localSocket: LocalSocket | undefined;
   readonly heartbeat: Heartbeat;
   readonly logger: Logger;
   /** Queues wire messages for a client. */
@@ -143,7 +146,7 @@ export class Sessions {
     const nonce = randomBytes(32);
     this.#nonces.set(session, { nonce, hello });
     session.state = 'challenged';
-    session.send({ t: 'challenge', nonce });
+    session.send({ t: 'challenge', nonce, local: this.#options.localSocket });
   }
 
   #proof(session: Session, mac: Uint8Array): void {

@@ -115,6 +115,7 @@ class RunningServer implements StoreServer {
       world: new World(worldSize, { server, ...times }),
       server,
       keys,
+      localSocket: router.localSocket,
       heartbeat: times,
       logger,
       push: (identity, messages, urgent) => this.#outbox.push(addressed(identity, messages), urgent),

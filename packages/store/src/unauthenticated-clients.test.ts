@@ -190,9 +190,39 @@ describe('messages of a false server to a rank', () => {
 });
 
 describe('parsing a message', () => {
-  const field = fc.oneof(fc.anything(), fc.constantFrom('hello', 'call', 'open', 'welcome', 'failed', 'result', 0, 1));
-  const names = ['t', 'id', 'op', 'scope', 'generation', 'key', 'members', 'error', 'rank', 'protocol', 'worldSize'];
+  const field = fc.oneof(
+    fc.anything(),
+    fc.constantFrom('hello', 'call', 'open', 'welcome', 'failed', 'result', 'challenge', 0, 1),
+  );
+  const names = [
+    't',
+    'id',
+    'nonce',
+    'local',
+    'op',
+    'scope',
+    'generation',
+    'key',
+    'members',
+    'error',
+    'rank',
+    'protocol',
+    'worldSize',
+  ];
   const message = fc.dictionary(fc.constantFrom(...names), field);
+
+  test.each<[string, unknown]>([
+    ['no file', { path: '/s' }],
+    ['no path', { file: 'f' }],
+    ['a path that is not text', { path: 1, file: 'f' }],
+    ['a path longer than those of sockets', { path: '/s'.repeat(54), file: 'f' }],
+    ['a file that is too long', { path: '/s', file: 'f'.repeat(108) }],
+    ['nothing', null],
+  ])('rejects a challenge with a local socket of %s', (_, local) => {
+    const challenge = { t: 'challenge', nonce: new Uint8Array(32) };
+    expect(parseServerMessage({ ...challenge, local: { path: '/s', file: 'f' } })).toMatchObject(challenge);
+    expect(() => parseServerMessage({ ...challenge, local })).toThrow(TypeError);
+  });
 
   test('returns a message or a TypeError for any input', () => {
     fc.assert(

@@ -6,7 +6,7 @@ import { freePort } from '../../../tools/test/free-port.ts';
 import { deriveTokenKeys } from '../src/token-keys.ts';
 import { curveClientOptions } from '../src/zmq/curve.ts';
 import { commandBytes } from '../src/zmtp/frames.ts';
-import { RankProcess } from './store-rank.ts';
+import { type Launch, NO_PROCESSES, OWN_PROCESSES, RankProcess } from './store-rank.ts';
 
 const TOKEN = 'the token of this world';
 const WORLD = 3;
@@ -20,8 +20,13 @@ afterEach(async () => {
   for (const each of open.splice(0).reverse()) await each.close();
 });
 
-function start(options: object): RankProcess {
-  const rank = new RankProcess({ worldSize: WORLD, token: TOKEN, ...options });
+/** A rank that continues to use the port after it has joined. */
+const AT_PORT = 1;
+if (NO_PROCESSES) console.warn(`No rank stays at the port among idle connections: ${NO_PROCESSES}`);
+
+function start(options: { readonly rank: number; readonly masterPort: number }): RankProcess {
+  const launch: Launch = options.rank === AT_PORT && !NO_PROCESSES ? { prefix: OWN_PROCESSES } : {};
+  const rank = new RankProcess({ worldSize: WORLD, token: TOKEN, ...options }, launch);
   open.push({
     close: async () => {
       rank.kill('SIGKILL');

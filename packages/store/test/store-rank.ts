@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -21,6 +21,25 @@ interface Printed {
   readonly error?: PrintedError;
 }
 
+/** Starts a command that sees only its own processes, as in a container; it ends with this command. */
+export const OWN_PROCESSES: readonly string[] = [
+  ...['unshare', '--user', '--map-root-user', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'],
+];
+const probe = spawnSync(OWN_PROCESSES[0]!, [...OWN_PROCESSES.slice(1), 'true'], { encoding: 'utf8' });
+/** Why this machine has no {@link OWN_PROCESSES}; `undefined` if it has. */
+export const NO_PROCESSES: string | undefined =
+  probe.status === 0 ? undefined : `no process namespaces: ${probe.stderr ?? probe.error}`;
+
+/** How a rank process starts. */
+export interface Launch {
+  readonly runtime?: 'node' | 'deno' | undefined;
+  /** Command and arguments that start the process. */
+  readonly prefix?: readonly string[] | undefined;
+  /** User of the process; another one needs root. */
+  readonly uid?: number | undefined;
+  readonly env?: Readonly<Record<string, string>> | undefined;
+}
+
 /** A rank in a separate process that the test controls. */
 export class RankProcess {
   readonly process: ChildProcess;
@@ -33,9 +52,10 @@ export class RankProcess {
   readonly #calls = new Map<number, (printed: Printed) => void>();
   #nextId = 1;
 
-  constructor(options: object, runtime: 'node' | 'deno' = 'node') {
-    const [command, args] = runtime === 'node' ? [process.execPath, []] : [DENO, ['run', '--allow-all']];
-    this.process = spawn(command, [...args, SCRIPT, JSON.stringify({ timeoutMs: 20_000, ...options })]);
+  constructor(options: object, { runtime = 'node', prefix = [], uid, env = {} }: Launch = {}) {
+    const start = runtime === 'node' ? [process.execPath] : [DENO, 'run', '--allow-all'];
+    const [command, ...args] = [...prefix, ...start, SCRIPT, JSON.stringify({ timeoutMs: 20_000, ...options })];
+    this.process = spawn(command!, args, { env: { ...process.env, ...env }, ...(uid === undefined ? {} : { uid }) });
     this.process.stderr!.on('data', (chunk) => {
       this.stderr += chunk;
     });
@@ -73,5 +93,3 @@ export class RankProcess {
     this.process.kill(signal);
   }
 }
-
-/** A port that was free a moment ago. */

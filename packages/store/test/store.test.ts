@@ -10,7 +10,7 @@ afterEach(async () => {
 });
 
 function start(options: object, runtime?: 'node' | 'deno'): RankProcess {
-  const rank = new RankProcess(options, runtime);
+  const rank = new RankProcess(options, { runtime });
   started.push(rank);
   return rank;
 }

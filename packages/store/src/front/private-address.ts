@@ -1,7 +1,8 @@
-import { closeSync, openSync, rmSync } from 'node:fs';
+import { closeSync, openSync, readlinkSync, rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { identifySocket, type LocalSocket } from './local-socket.ts';
 
 /** Opens the file without access to its contents (Linux). */
 const O_PATH = 0o10000000;
@@ -10,8 +11,10 @@ const MAX_FOLDER_BYTES = 70;
 
 /** The address of a Unix socket that no other user can connect to. */
 export interface PrivateAddress {
-  /** For `connect`. */
+  /** For `connect` in this process. */
   readonly path: string;
+  /** For other processes of this user; `undefined` if they cannot identify the socket. */
+  readonly local: LocalSocket | undefined;
   /** Idempotent. */
   close(): void;
 }
@@ -31,11 +34,13 @@ export async function bindPrivately(bind: (path: string) => Promise<void>): Prom
   try {
     const path = join(folder, 'socket');
     await bind(path);
-    if (NEEDS_PATH) return { path, close: remove };
+    if (NEEDS_PATH) return { path, local: announced(path, path), close: remove };
     let descriptor: number | undefined = openSync(path, O_PATH);
     remove();
+    const own = `/proc/self/fd/${descriptor}`;
     return {
-      path: `/proc/self/fd/${descriptor}`,
+      path: own,
+      local: announced(own, `/proc/${readlinkSync('/proc/self')}/fd/${descriptor}`),
       close: () => {
         if (descriptor !== undefined) closeSync(descriptor);
         descriptor = undefined;
@@ -45,6 +50,11 @@ export async function bindPrivately(bind: (path: string) => Promise<void>): Prom
     remove();
     throw error;
   }
+}
+
+function announced(own: string, path: string): LocalSocket | undefined {
+  const file = identifySocket(own);
+  return file === undefined ? undefined : { path, file };
 }
 
 /** A new folder of this user. `/dev/shm` is for machines whose temporary folder cannot be written, or is too long. */
