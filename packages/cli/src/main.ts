@@ -1,12 +1,12 @@
 #!/usr/bin/env node
-// Imports no module of its own before it can say why that fails: each takes a file descriptor while it is loaded.
+// Imports its own modules inside of `try`, to explain a failure: each module needs a file descriptor while it is loaded.
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** All commands can load their modules if a process may open this many files. */
 const ENOUGH_FILES = 256;
-/** How long other modules may take to release their files. */
+/** Time for other modules to release their files. */
 const RELEASE_MS = 200;
 
 try {
@@ -25,7 +25,7 @@ try {
   process.exitCode = 1;
 }
 
-/** How many files this process may open, where the system tells it. */
+/** The number of files that this process may open, if the system reports it. */
 function openFilesLimit(): number | undefined {
   try {
     const line = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'));

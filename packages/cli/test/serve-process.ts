@@ -20,7 +20,7 @@ export interface TestServer {
 
 /** Options of {@link startServer}. */
 export interface ServerOptions extends CliOptions {
-  /** Use one connection for successive calls. @default a new connection per call */
+  /** Whether to use one connection for successive calls. @default false */
   readonly keepAlive?: boolean;
 }
 

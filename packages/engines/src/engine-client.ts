@@ -58,7 +58,7 @@ export interface EngineUpdate extends EngineWait {
    * turn are sent then, so that no other request runs in between.
    */
   readonly loaded?: Promise<void> | undefined;
-  /** `false`: the workers only report what they hold or need, and their weights do not change. @default true */
+  /** Whether the request changes weights. If not, the workers only report what they hold or need. @default true */
   readonly changesWeights?: boolean | undefined;
 }
 
@@ -68,7 +68,7 @@ export interface WorkerChoice {
   readonly workers: 'v1' | 'v2';
   /** Whether the workers may load more than once in one update. */
   readonly passes: 'one' | 'any';
-  /** The request for an update can also ask the workers to prepare for updates. @default false */
+  /** Whether the request for an update can also ask the workers to prepare for updates. @default false */
   readonly canPrepare?: boolean | undefined;
 }
 

@@ -15,7 +15,7 @@ export interface EngineReport {
   /** Workers of one replica: the tensor times the pipeline parallel size. */
   readonly replicaSize?: number | undefined;
   readonly isSleeping?: boolean | undefined;
-  /** It reports that it sleeps, although its weights may be awake. */
+  /** Whether the engine reports that it sleeps, although its weights may be awake. */
   readonly maySleep?: boolean | undefined;
   /** The parts whose memory it has released. */
   readonly sleepingTags?: readonly string[] | undefined;

@@ -9,7 +9,7 @@ import { describeSglang, findSglangWorkers } from './sglang-workers.ts';
 
 /** Options of {@link sglangEngine}. */
 export interface SglangOptions extends EngineOptions {
-  /** Flush the prefix cache, which belongs to the old weights. @default true */
+  /** Whether to flush the prefix cache, which belongs to the old weights. @default true */
   readonly flushCache?: boolean | undefined;
   /**
    * Free torch's cached device memory as well. Older releases do not know the field, so it is sent only if it is set.
@@ -65,7 +65,7 @@ const sglang = (flushCache: boolean, torchEmptyCache: boolean | undefined): Engi
     body: ({ handles, weightVersion, settledVersion }) => ({
       zmq_handles: handles,
       flush_cache: flushCache,
-      // A version that is known at the end comes in a request of its own.
+      // A version that is known only at the end is sent in a separate request.
       weight_version: weightVersion ?? (settledVersion === undefined ? null : UNKNOWN_VERSION),
       ...(torchEmptyCache === undefined ? {} : { torch_empty_cache: torchEmptyCache }),
     }),

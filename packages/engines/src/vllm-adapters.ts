@@ -8,9 +8,9 @@ import { countOf, parseFields } from './replies.ts';
 export interface VllmLoading {
   readonly flushCache: boolean;
   readonly pause: 'off' | 'abort' | 'wait' | 'keep';
-  /** The draft model receives the same weights, in a second pass of the backend. */
+  /** Whether the draft model receives the same weights, in a second pass of the backend. */
   readonly loadsDraft?: boolean | undefined;
-  /** vLLM keeps outputs of a multimodal model's encoder between requests. */
+  /** Whether vLLM keeps outputs of a multimodal model's encoder between requests. */
   readonly cachesEncoder?: boolean | undefined;
 }
 

@@ -3,15 +3,15 @@ import { countOf, fieldsOf } from './replies.ts';
 
 /** The draft model of a vLLM server. */
 export interface VllmDraft {
-  /** The draft model comes from the target's checkpoint. */
+  /** Whether the draft model comes from the target's checkpoint. */
   readonly loadsDraft?: boolean | undefined;
-  /** The draft model, where it comes from a checkpoint of its own. `null`: there is none. */
+  /** The draft model if it has a separate checkpoint, otherwise `null`. */
   readonly keptDraft?: string | null | undefined;
-  /** Stages of the pipeline. vLLM has its draft model on the last one only. */
+  /** Number of pipeline stages. vLLM has its draft model only on the last stage. */
   readonly stages?: number | undefined;
 }
 
-/** Methods of speculation that have no weights. For some of them vLLM gives the target's model as the draft model. */
+/** Methods of speculation without weights. For some of them, vLLM reports the target model as the draft model. */
 const WITHOUT_WEIGHTS: ReadonlySet<unknown> = new Set([
   'ngram',
   'ngram_gpu',
@@ -21,8 +21,8 @@ const WITHOUT_WEIGHTS: ReadonlySet<unknown> = new Set([
 ]);
 
 /**
- * Reads the draft model from a server's configuration. A draft model from the target's path or address is a part of its
- * checkpoint; updates leave any other one as it is.
+ * Reads the draft model from a server's configuration. A draft model from the target's path or address is a part of the
+ * target's checkpoint. Updates do not change other draft models.
  */
 export function draftIn({
   model_config,

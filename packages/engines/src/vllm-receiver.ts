@@ -20,7 +20,7 @@ export interface VllmReceiver extends VllmDraft {
   readonly weights?: string | undefined;
   /** The workers' descriptions, if they report them. */
   readonly described?: readonly unknown[] | undefined;
-  /** vLLM keeps outputs of a multimodal model's encoder between requests. */
+  /** Whether vLLM keeps outputs of a multimodal model's encoder between requests. */
   readonly cachesEncoder?: boolean | undefined;
   /** The reason why the workers did not describe themselves, with a hint. */
   readonly unreported?: string | undefined;

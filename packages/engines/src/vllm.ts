@@ -24,7 +24,10 @@ import { checkAwake } from './vllm-sleep.ts';
 
 /** Options of {@link vllmEngine}. */
 export interface VllmOptions extends EngineOptions {
-  /** Flush the caches that belong to the old weights: of prefixes, and of a multimodal model's encoder. @default true */
+  /**
+   * Whether to flush the caches that belong to the old weights: of prefixes, and of a multimodal model's encoder.
+   * @default true
+   */
   readonly flushCache?: boolean | undefined;
   /**
    * Pauses generation during the update: `abort` ends running requests, `wait` lets them end, `keep` freezes them with

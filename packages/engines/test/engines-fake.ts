@@ -16,7 +16,7 @@ export interface Step {
   readonly status?: number;
   /** JSON, or text as it is. */
   readonly reply?: unknown;
-  /** Sent at the same time as its neighbors with the same mark. */
+  /** Whether the request is sent at the same time as adjacent requests with this mark. */
   readonly atOnce?: boolean;
   /** Where a redirect points. */
   readonly location?: string;

@@ -36,8 +36,8 @@ export function tokenGuard(token: string): MiddlewareHandler {
 }
 
 /**
- * Rejects requests from web pages at a server without a token: a page can make a browser on this host send requests,
- * under the page's own name (`Origin`) or under a name of its own that points here (`Host`).
+ * Rejects requests from web pages at a server without a token. A page can make a browser on this host send requests to
+ * the server, with the page's own `Origin`, or with a `Host` of the page that resolves to this host (DNS rebinding).
  */
 export const browserGuard: MiddlewareHandler = async (context, next) => {
   const host = context.req.header('host') ?? '';

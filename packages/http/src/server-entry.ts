@@ -9,9 +9,9 @@ export interface Entry {
   readonly files?: string | readonly string[] | undefined;
   state: ShareState;
   hasMetas: boolean;
-  /** Metas were gathered before all bytes were in memory. */
+  /** Whether metas were gathered before all bytes were in memory. */
   mustGather?: boolean;
-  /** The metas are those of another world. */
+  /** Whether the metas are those of another world. */
   isImported?: boolean;
   registration?: { readonly stop: (reason: Error) => void; readonly ended: Promise<void> };
   isUpdating?: boolean;

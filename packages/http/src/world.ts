@@ -142,9 +142,9 @@ export interface CheckpointView {
 export interface RegisterRequest {
   /** Safetensors files, or one folder. */
   readonly files: readonly string[];
-  /** Keep files on `/dev/shm` after an update has succeeded. @default false */
+  /** Whether to keep files on `/dev/shm` after an update has succeeded. @default false */
   readonly keepFiles?: boolean | undefined;
-  /** Read the files during updates instead of now. @default false */
+  /** Whether to read the files during updates instead of now. @default false */
   readonly stream?: boolean | undefined;
   /** Time-out of reading all files. @default the world's own */
   readonly timeoutMs?: number | undefined;

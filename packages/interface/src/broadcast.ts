@@ -6,9 +6,9 @@ import type { Store } from './store.ts';
 export interface BroadcastSupports {
   /** Kinds of memory that it can send from and receive into. */
   readonly memory: readonly MemoryKind[];
-  /** The root may send from a range other than the one it receives into. */
+  /** Whether the root may send from another range than the one into which it receives. */
   readonly outOfPlace: boolean;
-  /** {@link BroadcastGroup.broadcastShared} works: members on one host can share one copy. */
+  /** Whether {@link BroadcastGroup.broadcastShared} works: members on one host can share one copy. */
   readonly sharedTarget: boolean;
   /** Maximum number of broadcasts that may be pending at a time on one group. */
   readonly maxPending: number;

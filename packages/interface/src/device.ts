@@ -43,13 +43,13 @@ export interface DeviceSupports {
    * engine.
    */
   readonly hostAddressable: boolean;
-  /** Copies from host memory reach full speed only if it is pinned. */
+  /** Whether copies from host memory reach full speed only if it is pinned. */
   readonly pinning: boolean;
 }
 
 /** Options of {@link Device.allocateHost}. */
 export interface AllocateHostOptions {
-  /** Other processes of this user can open the memory with `Device.openShared`. @default false */
+  /** Whether other processes of this user can open the memory with `Device.openShared`. @default false */
   readonly shared?: boolean | undefined;
 }
 

@@ -163,7 +163,7 @@ export interface ServerRelease {
 /** Every worker has unmapped the buffer: the worker must run the post-load hook. */
 export interface ServerFinish {
   readonly type: 'finish';
-  /** A `confirm` follows, unless the update fails. @default false */
+  /** Whether a `confirm` follows, unless the update fails. @default false */
   readonly confirms?: boolean | undefined;
 }
 

@@ -53,10 +53,10 @@ export const PULL_PART_LIMITS: {
 /** In `hello`: the worker supports the pull extension. */
 export interface PullOffer {
   readonly version: number;
-  /** The worker can also compare in parts, see {@link ServerProve}. @default false */
+  /** Whether the worker can also compare in parts, see {@link ServerProve}. @default false */
   readonly provesParts?: boolean | undefined;
-  /** The worker answers {@link ServerReport}. @default false */
+  /** Whether the worker answers {@link ServerReport}. @default false */
   readonly reports?: boolean | undefined;
-  /** The worker also answers {@link ServerDigest}. @default false */
+  /** Whether the worker also answers {@link ServerDigest}. @default false */
   readonly digests?: boolean | undefined;
 }

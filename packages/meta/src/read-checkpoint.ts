@@ -22,7 +22,7 @@ const ARIA2 = '.aria2';
 
 /** Options of {@link readCheckpoint}. */
 export interface ReadCheckpointOptions extends ReadHeaderOptions {
-  /** The list of files is one part of a checkpoint, so missing shards do not cause a warning. @default false */
+  /** Whether the files are one part of a checkpoint, so that missing shards cause no warning. @default false */
   readonly isPart?: boolean | undefined;
 }
 

@@ -48,7 +48,7 @@ export interface UpdateBounds {
   readonly outOfPlace?: boolean | undefined;
   readonly freeBytes: number;
   readonly memberCount: number;
-  /** Buckets are read from peers' memory directly into the ring. @default false */
+  /** Whether buckets are read from peers' memory directly into the ring. @default false */
   readonly readsIntoRing?: boolean | undefined;
   /** The pace of the slowest worker in earlier updates. @default that of vLLM's workers */
   readonly reload?: ReloadCost | undefined;

@@ -77,7 +77,7 @@ export interface UpdateOptions {
   readonly protocol?: WorkerProtocol | undefined;
   /**
    * Detects the worker protocol of an inference group, in place of `protocol` and `passes`. The group's first rank
-   * calls it while the ranks meet, and tells the others.
+   * calls it while the ranks agree on the update, and sends the result to the others.
    */
   readonly chooseWorkers?: ((request: ChoiceRequest) => Promise<WorkerChoice>) | undefined;
   /** Maximum size of a bucket; it grows to the largest tensor. */

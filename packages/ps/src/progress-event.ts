@@ -23,14 +23,14 @@ export type ProgressEvent =
       readonly stagingSlots: number;
       readonly deviceBytes: number;
       readonly totalBytes: number;
-      /** The method that the ranks chose, and the reason for it. */
+      /** The method of the transfer, and the reason for it. */
       readonly method: 'pull' | 'buckets';
       readonly methodReason: string;
-      /** Bytes that this rank's worker keeps: all of `totalBytes` if it is not asked, 0 if it receives nothing. */
+      /** Bytes that this rank's worker keeps: `totalBytes` if the worker cannot report it, 0 if it receives nothing. */
       readonly neededBytes: number;
       /**
-       * What this rank will move through each stage: the sum of `sizeBytes` of the `bucket-end` events that follow, in
-       * one pass. 0 if it does not use the stage.
+       * Bytes that this rank will move through each stage in one pass: the sum of `sizeBytes` of the following
+       * `bucket-end` events. 0 if the rank does not use the stage.
        */
       readonly stageBytes: Readonly<Record<Stage, number>>;
       readonly reason: string;

@@ -27,12 +27,12 @@ export interface SurveyAnswer {
   /** Equal for equal needs. */
   readonly needsDigest: string;
   readonly summary: NeedsSummary | undefined;
-  /** The pulled data was compared with the result of the engine's loader. */
+  /** Whether the pulled data was compared with the result of the engine's loader. */
   readonly proved: boolean;
   readonly fingerprint: string;
-  /** The worker can compare data that arrives in parts. */
+  /** Whether the worker can compare data that arrives in parts. */
   readonly provesParts: boolean;
-  /** It reports digests of its data. */
+  /** Whether the worker reports digests of its data. */
   readonly digests: boolean;
   /** Version of the checkpoint that its parameters hold. */
   readonly holds: string | undefined;

@@ -46,8 +46,8 @@ export interface FinishOptions extends SessionCallOptions {
 /**
  * One update with one worker: handshake, buckets, release, post-load hook.
  *
- * Make the calls in that order. If one rejects, the update has ended for this worker: `fail` tells the worker, `close`
- * ends the session. Errors have the session's rank.
+ * Make the calls in this order. If one rejects, the update has ended for this worker: `fail` notifies the worker, and
+ * `close` ends the session. Errors have the session's rank.
  */
 export interface WorkerSession {
   /** The address of this device's worker, for the engine. */
@@ -115,11 +115,11 @@ export interface SessionOptions {
   /** Rises with every update and is the same on all ranks, so that a stale worker never connects to a new update. */
   readonly counter: number;
   readonly rank: number;
-  /** Adds the rank to the address, for ranks that share a device. @default false */
+  /** Whether the address contains the rank, for ranks that share a device. @default false */
   readonly rankInAddress?: boolean | undefined;
   /** Slots of the ring inside the shared buffer. */
   readonly slots: number;
-  /** The next update uses the same buffer if this one succeeds. @default false */
+  /** Whether the next update uses the same buffer if this one succeeds. @default false */
   readonly bufferStays?: boolean | undefined;
   readonly checkpoint: string;
   /** Time-out of each reply of the worker. */
@@ -130,7 +130,7 @@ export interface SessionOptions {
 /** A protocol for workers. */
 export interface WorkerProtocol {
   readonly name: string;
-  /** Its sessions have a `pull`. @default false */
+  /** Whether its sessions have a `pull`. @default false */
   readonly pulls?: boolean | undefined;
   /**
    * Checks that the protocol can describe every tensor. Called on all ranks before any data moves.

@@ -128,7 +128,7 @@ export class ScopeState {
     for (const rank of this.#opened) this.#send(rank, { t: 'renewed', generation: this.#generation });
   }
 
-  /** A member has closed the scope or has left: members that wait for it are told at once. */
+  /** Handles a member that has closed the scope or has left: members that wait for it are notified at once. */
   close(rank: number): void {
     this.#closed.add(rank);
     this.#opened.delete(rank);

@@ -9,9 +9,9 @@ import { ServerChannel } from './server-channel.ts';
 import { prove, type TokenKeys } from './token-keys.ts';
 
 const HELLO_EVERY_MS = 1_000;
-/** Upper bound for the rate of heartbeats, whatever the server asks for. */
+/** Minimum interval of heartbeats, even if the server requests a shorter one. */
 const MIN_HEARTBEAT_MS = 5;
-/** After this time without an answer, the log names possible reasons. */
+/** After this time without an answer, the log lists possible reasons. */
 const WARN_AFTER_MS = 5_000;
 
 /** The options of a {@link ServerLink}. */

@@ -11,7 +11,7 @@ import { deriveTokenKeys, type TokenKeys } from './token-keys.ts';
 import { World } from './world.ts';
 import { curveIsAvailable } from './zmq/curve.ts';
 
-/** How long a closing server continues to tell its clients. */
+/** Time for which a closing server continues to send to its clients. */
 const FLUSH_MS = 1_000;
 /** How long a client may stay without joining, in addition to the time in which a lost rank is detected. */
 const JOIN_TIMEOUT_MS = 5_000;

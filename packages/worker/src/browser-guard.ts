@@ -2,10 +2,10 @@ import type { IncomingMessage } from 'node:http';
 import { RequestProblem } from './http-json.ts';
 
 /**
- * Rejects requests from web pages at a worker without a token: a page can make a browser on this host send requests,
- * under the page's own name (`Origin`) or under a name of its own that points here (`Host`).
+ * Rejects requests from web pages at a worker without a token. A page can make a browser on this host send requests to
+ * the worker, with the page's own `Origin`, or with a `Host` of the page that resolves to this host (DNS rebinding).
  *
- * @param isLocal The worker listens on the loopback interface, so that `Host` is one of its names.
+ * @param isLocal Whether the worker listens on the loopback interface, so that `Host` must be a name of loopback.
  * @throws {RequestProblem} 403, 421
  */
 export function refuseBrowsers({ headers }: IncomingMessage, isLocal: boolean): void {

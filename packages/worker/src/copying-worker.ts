@@ -206,7 +206,7 @@ export interface CopyingWorkerOptions {
   readonly keep?: ((tensor: CheckpointTensor) => readonly KeptSlice[] | undefined) | undefined;
   /** Tensors that arrive complete, in buckets. @default none */
   readonly inBuckets?: ((tensor: CheckpointTensor) => boolean) | undefined;
-  /** As in `Puller`. @default false */
+  /** Whether to prove slices before they are pulled, as in `Puller`. @default false */
   readonly prove?: boolean | undefined;
 }
 

@@ -30,7 +30,7 @@ export interface ServeWorkerOptions {
    */
   readonly onUpdate: OnUpdate;
   readonly listen: ListenAddress;
-  /** Listen on other interfaces than the loopback. @default false */
+  /** Whether to listen on other interfaces than the loopback. @default false */
   readonly allowRemote?: boolean | undefined;
   /** The token that callers of `POST /update` send as `Authorization: Bearer`. @default no token is required */
   readonly token?: string | undefined;

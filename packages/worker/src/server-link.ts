@@ -24,11 +24,11 @@ export interface LinkOptions {
   readonly timeoutMs: number;
   /** Ends the link when it fires. */
   readonly signal: AbortSignal | undefined;
-  /** Offer to pull. */
+  /** Whether to offer to pull. */
   readonly canPull: boolean;
   /** Version of the weights, if this worker keeps one. */
   readonly holds: string | undefined;
-  /** The worker can report digests of its engine's data. */
+  /** Whether the worker can report digests of its engine's data. */
   readonly canDigest: boolean;
 }
 

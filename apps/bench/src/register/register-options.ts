@@ -6,7 +6,7 @@ export interface RegisterScenarioOptions extends CheckpointOptions, PublishOptio
   readonly device: 'cuda' | 'host';
   readonly threads: number;
   readonly rounds: number;
-  /** Also measure the Python tool and the safetensors library. */
+  /** Whether to also measure the Python tool and the safetensors library. */
   readonly peer: boolean;
   readonly python: string;
 }

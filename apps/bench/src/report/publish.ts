@@ -9,7 +9,7 @@ import { type BenchResult, isMet, RESULT_VERSION, wrongCount } from './result.ts
 export interface PublishOptions {
   /** A file for the JSON. */
   readonly json?: string | undefined;
-  /** Print the figures and targets only. */
+  /** Whether to print the figures and targets only. */
   readonly brief?: boolean | undefined;
 }
 

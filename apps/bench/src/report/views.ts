@@ -9,7 +9,7 @@ export interface View {
   readonly title: string;
   readonly head: readonly string[];
   readonly rows: readonly (readonly string[])[];
-  /** Part of the shortest output. */
+  /** Whether the view is part of the shortest output. */
   readonly isBrief?: boolean;
 }
 

@@ -42,7 +42,7 @@ export interface Verification {
 
 /** How the language model that was updated compares with a fresh one. */
 export interface LmComparison {
-  /** The logits are equal, bit for bit. */
+  /** Whether the logits are equal, bit for bit. */
   readonly equal: boolean;
   readonly same_tokens: boolean;
   readonly largest_difference: number;

@@ -40,11 +40,11 @@ export interface EngineTargets {
   readonly parallelSize?: number | undefined;
   /** Pause generation during updates, if the engine supports it: see `VllmOptions`. @default 'off' */
   readonly pause?: PauseMode | undefined;
-  /** Flush the prefix cache, which belongs to the old weights. @default true */
+  /** Whether to flush the prefix cache, which belongs to the old weights. @default true */
   readonly flushCache?: boolean | undefined;
   /** Path of the update request. @default the engine's own */
   readonly updatePath?: string | undefined;
-  /** A client of the server gave the address, so the API key is not sent to it. @default false */
+  /** Whether a client of the server gave the address, in which case the API key is not sent to it. @default false */
   readonly isFromClient?: boolean | undefined;
   /**
    * Engines from requests to the Python tool's routes. The first rank that receives sends the requests to all of them.
@@ -83,7 +83,7 @@ export interface WorldSettings extends MemoryLimits {
   readonly lifetime: 'update' | 'server';
   /** Absent if no rank reads from another. */
   readonly p2p?: P2PSettings | undefined;
-  /** Hold checkpoints in memory that workers can map. @default if peers read them */
+  /** Whether to hold checkpoints in memory that workers can map. @default if peers read them */
   readonly sharePools?: boolean | undefined;
   /** Time-out of joining the world. */
   readonly timeoutMs: number;
@@ -98,11 +98,11 @@ export interface RankRegisterRequest {
   /** `all`: this rank alone takes all tensors of the files. @default all ranks share them by bytes */
   readonly share?: 'all' | undefined;
   readonly keepFiles: boolean;
-  /** Read the files during the update instead of before it. */
+  /** Whether to read the files during the update instead of before it. */
   readonly stream: boolean;
   /** `background`: an update may run while the files are read into host memory. @default 'now' */
   readonly load?: 'now' | 'background' | undefined;
-  /** Digest the bytes, so that updates can be verified. @default true */
+  /** Whether to digest the bytes, so that updates can be verified. @default true */
   readonly digests?: boolean | undefined;
   /** Maximum host memory per rank while streaming. */
   readonly hostMemoryBytes?: number | undefined;

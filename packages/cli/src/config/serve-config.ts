@@ -37,7 +37,7 @@ export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
   readonly bucketSize?: number;
   readonly deviceMemory?: number;
   readonly method: Method;
-  /** Close NCCL's communicators after each update. */
+  /** Whether to close NCCL's communicators after each update. */
   readonly releaseCommunicators?: boolean;
   readonly verify: NonNullable<RankUpdateRequest['verify']>;
   readonly graceTime: number;

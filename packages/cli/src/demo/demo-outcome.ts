@@ -12,7 +12,7 @@ export interface DemoUpdate {
 
 /** The result of the demo, as `demo --json` prints it. */
 export interface DemoOutcome {
-  /** After every update, every tensor of every worker had the right bytes at its previous address. */
+  /** Whether after every update every tensor of every worker had the right bytes at its previous address. */
   readonly ok: boolean;
   readonly device: 'cuda' | 'host';
   readonly rankCount: number;

@@ -29,7 +29,7 @@ export interface RunDemoOptions {
   readonly folder: string;
   readonly limits: MemoryLimits;
   readonly logLevel: LogLevel;
-  /** Show live progress if the terminal supports it. */
+  /** Whether to show live progress if the terminal supports it. */
   readonly live: boolean;
   /** Receives the text for users about each step. */
   readonly print: (text: string) => void;

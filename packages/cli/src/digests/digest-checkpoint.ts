@@ -25,7 +25,7 @@ export interface DigestedCheckpoint {
 export interface DigestOptions {
   /** The name in the metas. */
   readonly name: string;
-  /** Also compute the SHA-256 of each file. */
+  /** Whether to also compute the SHA-256 of each file. */
   readonly sha256: boolean;
   readonly signal: AbortSignal;
   readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;

@@ -9,7 +9,7 @@ export interface EngineDiagnosis extends EngineDescription {
   readonly engine: string;
   /** Its URL, or the path of its socket. */
   readonly endpoint: string;
-  /** All its workers pull at least a part of their model. */
+  /** Whether all its workers pull at least a part of their model. */
   readonly pulls: boolean;
 }
 

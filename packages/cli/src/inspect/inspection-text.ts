@@ -22,7 +22,7 @@ const TENSOR_COLUMNS: readonly Column[] = [
 /** Options of {@link inspectionText}. */
 export interface InspectionTextOptions {
   readonly colors: Colors;
-  /** List all tensors instead of the largest ones. */
+  /** Whether to list all tensors instead of the largest ones. */
   readonly allTensors: boolean;
   readonly debug: boolean;
 }

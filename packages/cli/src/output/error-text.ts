@@ -5,7 +5,7 @@ import type { Colors } from './terminal.ts';
 /** Options of {@link errorText}. */
 export interface ErrorTextOptions {
   readonly colors: Colors;
-  /** Add stacks and the complete chain of causes. */
+  /** Whether to add stacks and the complete chain of causes. */
   readonly debug: boolean;
 }
 

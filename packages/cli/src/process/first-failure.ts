@@ -8,7 +8,7 @@ export interface RankFailure {
   readonly error: CheckpointEngineError;
   /** Milliseconds since the epoch. */
   readonly atMs: number;
-  /** The process ended without a report, and without a request to end. */
+  /** Whether the process ended without a report and without a request to end. */
   readonly died: boolean;
 }
 

@@ -24,7 +24,7 @@ export type JointOutcome<Value> =
  * Waits for one call to several ranks. If one of them fails, the others learn of it from each other or, after one
  * second, from this process. If the signal fires, this process aborts all calls at once.
  *
- * @param settleMs How long ranks have to end after an abort.
+ * @param settleMs Time for ranks to end after an abort.
  */
 export async function joinCalls<Value>(
   calls: readonly SentCall<Value>[],

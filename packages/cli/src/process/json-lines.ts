@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 
-/** Calls `onLine` for every line of a text stream. Resolves when the stream has ended, for whatever reason. */
+/** Calls `onLine` for every line of a text stream. Resolves when the stream has ended, for any reason. */
 export function readLines(stream: Readable, onLine: (line: string) => void): Promise<void> {
   const decoder = new StringDecoder('utf8');
   // Pieces of an incomplete line. They are joined once, so that the cost of a long line is linear.

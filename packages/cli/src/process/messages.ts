@@ -10,7 +10,7 @@ export interface MetasPiece {
   readonly piece: string;
   /** Size of all pieces together. */
   readonly sizeBytes: number;
-  /** The metas have the digests of all tensors. */
+  /** Whether the metas have the digests of all tensors. */
   readonly areDigested: boolean;
 }
 
@@ -25,7 +25,7 @@ export interface RankCalls {
     readonly name: string;
     readonly timeoutMs: number;
     readonly metasFile?: string | undefined;
-    /** Wait for the digests of files that are used in place. @default with a metas file */
+    /** Whether to wait for the digests of files that are used in place. @default with a metas file */
     readonly untilDigested?: boolean | undefined;
   }): {
     readonly durationMs: number;

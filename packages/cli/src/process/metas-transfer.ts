@@ -3,12 +3,12 @@ import { randomUUID } from 'node:crypto';
 import type { CallName, CallRequest, CallResult } from './messages.ts';
 
 /**
- * Size of a piece. Metas of a model with 140,000 tensors have 8 MB: as one line of JSON for each rank, they would stop a
- * server that answers other requests for a tenth of a second.
+ * Size of a piece. The metas of a model with 140,000 tensors have 8 MB. One line of JSON with all of them for each rank
+ * would block the server's other requests for a tenth of a second.
  */
 export const PIECE_BYTES: number = 64 * 2 ** 10;
 
-/** Makes one call to ranks, with a time-out of its own. */
+/** Makes one call to ranks, with a separate time-out. */
 export type MetasCall = <Name extends 'getMetas' | 'takeMetas' | 'loadMetas'>(
   name: Name & CallName,
   request: CallRequest<Name>,
@@ -17,11 +17,11 @@ export type MetasCall = <Name extends 'getMetas' | 'takeMetas' | 'loadMetas'>(
 /** The encoded metas of all ranks. */
 export interface EncodedMetas {
   readonly metas: Uint8Array;
-  /** They have the digests of all tensors. */
+  /** Whether the metas have the digests of all tensors. */
   readonly areDigested: boolean;
 }
 
-/** Reads the encoded metas of all ranks from one rank. @param of.weightVersion The version that they have. */
+/** Reads the encoded metas of all ranks from one rank. @param of.weightVersion The version to put into the metas. */
 export async function readMetasOf(
   call: MetasCall,
   of: Pick<CallRequest<'getMetas'>, 'name' | 'weightVersion'>,
@@ -41,7 +41,7 @@ export async function readMetasOf(
 }
 
 /**
- * Lets ranks load the metas of another world, and those of further holders of the same checkpoint. Returns the version
+ * Makes ranks load the metas of another world, and those of further holders of the same checkpoint. Returns the version
  * of the weights, if the metas have one.
  */
 export async function loadMetasAt(

@@ -9,7 +9,7 @@ export interface OpenProgressOptions {
   readonly title: string;
   /** Ranks whose events arrive here. */
   readonly rankCount: number;
-  /** Redraw in place if standard error is a terminal. */
+  /** Whether to redraw in place if standard error is a terminal. */
   readonly live: boolean;
   readonly terminal: Terminal;
   readonly sink: LogSink;

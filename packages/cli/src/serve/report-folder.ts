@@ -13,7 +13,7 @@ export interface ReportFolderOptions {
   readonly folder: string;
   /** Number of recent updates whose files are kept. */
   readonly keep: number;
-  /** Write a page next to each trace. */
+  /** Whether to write a page next to each trace. */
   readonly hasPages: boolean;
   readonly world: HttpWorld;
   readonly logger: Logger;

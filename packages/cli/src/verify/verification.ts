@@ -4,7 +4,7 @@ import type { DigestedFile } from '../digests/digest-file.ts';
 
 /** The result of `verify`, as `verify --json` prints it. */
 export interface Verification extends VerifyReport {
-  /** No compared byte differs. */
+  /** Whether all compared bytes are equal. */
   readonly equal: boolean;
   /** The version of an update with this checkpoint, unless the update sets another one. */
   readonly derivedVersion?: string | undefined;

@@ -111,10 +111,10 @@ std::unique_ptr<MemoryClaim> MemoryClaim::Take(uint64_t size) {
     UniqueFd fd = Announce(path, size);
     if (!fd) return nullptr;
     std::unique_ptr<MemoryClaim> claim(new MemoryClaim(std::move(fd), path, size));
-    // Read before the available memory: memory that others fill in between counts twice rather than not at all.
+    // Read this before the available memory, so that memory that others fill in between counts twice instead of never.
     others = ClaimedByOthers(name);
     if (size + others <= AvailableMemoryBytes()) return claim;
-    // Two processes that claim at the same moment see each other, and draw lots to decide which comes first.
+    // Two processes that claim at the same moment see each other's claim. A random delay decides which one is first.
     claim.reset();
     std::this_thread::sleep_for(std::chrono::milliseconds(5 + Random() % 50));
   }

@@ -4,8 +4,8 @@ import { CheckpointEngineError } from '../errors.ts';
 export const ENDED_BY_SERVER = 'The parameter server ended the update';
 
 /**
- * Whether a failure only repeats one that a parameter server told a worker, such as the failure of an engine's request
- * because another rank ended the update: the reason is the failure of that rank.
+ * Whether a failure only repeats a failure that a parameter server sent to a worker. For example, an engine's request
+ * fails because another rank ended the update; the reason is the failure of that rank.
  */
 export function isRepeatedFailure(error: CheckpointEngineError): boolean {
   const { code, message, detail, cause } = error;

@@ -6,7 +6,7 @@ const HEADER_BYTES = 4;
 export interface FrameCutterOptions {
   /** Maximum bytes of a payload; see {@link FrameCutter.limitBytes}. */
   readonly limitBytes: number;
-  /** Byte order of the size before a payload. */
+  /** Whether the size before a payload is little-endian. */
   readonly littleEndian: boolean;
 }
 

@@ -17,7 +17,7 @@ export interface PlacedTensor {
   readonly stage: number;
   /** -1 outside of experts. */
   readonly expert: number;
-  /** Ranks that divide an expert divide this tensor of it by rows. */
+  /** Whether ranks that divide an expert divide this tensor of it by rows. */
   readonly isDividedByRows: boolean;
 }
 

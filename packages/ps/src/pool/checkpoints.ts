@@ -23,7 +23,7 @@ export interface CheckpointsOptions {
   readonly logger: Logger;
   /** The endpoint through which peers read. */
   readonly endpoint: P2PEndpoint | undefined;
-  /** Workers map pools. @default if peers read them */
+  /** Whether workers map pools. @default if peers read them */
   readonly sharesPools?: boolean | undefined;
 }
 

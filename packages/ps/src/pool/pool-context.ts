@@ -6,9 +6,9 @@ export interface PoolContext {
   readonly store: Store;
   readonly signal: AbortSignal | undefined;
   readonly logger: Logger;
-  /** Peers read what is held, and files that this device maps are private to this process. */
+  /** Whether files must be copied for peers, because files that this device maps are private to this process. */
   readonly copiesForPeers: boolean;
-  /** Digest the bytes of the checkpoint. */
+  /** Whether to digest the bytes of the checkpoint. */
   readonly digests: boolean;
   /** Returns memory of at least this size, from the pool that the caller selected. */
   acquirePool(sizeBytes: number): Promise<HostMemory>;

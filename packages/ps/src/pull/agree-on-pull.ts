@@ -18,7 +18,7 @@ export interface PullAgreement {
   readonly offers: ReadonlyMap<number, Offer>;
   /** The needs of this rank's worker. */
   readonly answer: SurveyAnswer | undefined;
-  /** This rank's worker must compare what it holds with the checkpoint. */
+  /** Whether this rank's worker must compare what it holds with the checkpoint. */
   readonly isProvable: boolean;
   /** The set of tensors that some worker receives in buckets. */
   readonly rest: Uint8Array;

@@ -18,9 +18,9 @@ export interface Offer {
   readonly needsDigest: string | null;
   /** Tensors that its worker receives in buckets. */
   readonly rest: Uint8Array;
-  /** Its worker will compare these once it has loaded them, and accepts them in parts. */
+  /** Whether its worker compares these tensors after loading them, and accepts them in parts. */
   readonly provesParts: boolean;
-  /** Its worker copies some bytes itself. */
+  /** Whether its worker copies some bytes itself. */
   readonly pulls: boolean;
   readonly neededBytes: number;
   /** Digests of other workers' needs that it remembers. */
@@ -29,7 +29,7 @@ export interface Offer {
   readonly handles: readonly (Uint8Array | null)[];
   /** Maximum host memory for its reads. */
   readonly hostMemoryBytes: number | null;
-  /** Its memory is still being filled. */
+  /** Whether its memory is still being filled. */
   readonly isFilling: boolean;
 }
 
@@ -37,7 +37,7 @@ export interface Offer {
 export interface Offers {
   readonly byRank: ReadonlyMap<number, Offer>;
   readonly answer: SurveyAnswer | undefined;
-  /** This rank's worker must compare what it holds with the checkpoint. */
+  /** Whether this rank's worker must compare what it holds with the checkpoint. */
   readonly isProvable: boolean;
 }
 

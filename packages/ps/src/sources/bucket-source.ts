@@ -30,7 +30,7 @@ export interface SourceOptions {
   readonly emit: (event: ProgressEvent) => void;
   /** Whether to report completed reads into this rank's memory. @default false */
   readonly reportsReads?: boolean | undefined;
-  /** Compare the bytes with those that were read before. @default false */
+  /** Whether to compare the bytes with those that were read before. @default false */
   readonly verifies?: boolean | undefined;
   readonly logger: Logger;
 }

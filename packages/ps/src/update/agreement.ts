@@ -19,7 +19,7 @@ export interface Proposal {
   readonly freeBytes: number;
   /** The pace of its worker in earlier updates, if it had one. */
   readonly reload: ReloadCost | null;
-  /** All that it holds is digested as it is read. */
+  /** Whether all bytes that it holds are digested while they are read. */
   readonly digests: boolean;
   /** Files that it uses in place are being digested. */
   readonly digestsInPlace: boolean;

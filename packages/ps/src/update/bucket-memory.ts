@@ -11,7 +11,7 @@ import type { UpdateRun } from './update-run.ts';
 export interface BucketMemory {
   /** Absent if no bucket passes through this rank. */
   readonly ring: Ring<SharedMemory> | undefined;
-  /** The ring is one memory for all members of the group. */
+  /** Whether all members of the group share one ring. */
   readonly sharesRing: boolean;
   /** Where own buckets wait for their broadcast. Absent if they are loaded directly into the ring. */
   readonly staging: Ring | undefined;

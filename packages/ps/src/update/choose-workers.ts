@@ -11,7 +11,7 @@ import type { UpdateRun } from './update-run.ts';
 export interface ChosenWorkers {
   readonly protocol: WorkerProtocol;
   readonly passes: 'one' | 'any';
-  /** The protocols of all workers have a pull. */
+  /** Whether the protocols of all workers have a pull. */
   readonly pulls: boolean;
 }
 

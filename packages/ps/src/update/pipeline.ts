@@ -17,7 +17,7 @@ export interface PipelineJob {
   readonly source: BucketSource;
   /** Memory that the worker reads; all buckets pass through it. */
   readonly ring: Ring<SharedMemory>;
-  /** The ring is one memory for all members of the group: each bucket's root loads it once for all of them. */
+  /** Whether all members of the group share one ring, which each bucket's root loads once for all of them. */
   readonly sharesRing: boolean;
   /** Where own buckets wait for their broadcast. Without it they are loaded directly into the ring. */
   readonly staging: Ring | undefined;
@@ -30,15 +30,15 @@ export interface PipelineJob {
   /** Resolves when the worker has opened the ring; loading and broadcasting start before. */
   readonly opened: Promise<void>;
   /**
-   * Compares a bucket that has arrived with what was registered. The worker takes the bucket after `onRead`, while the
-   * comparison goes on. @default not at all
+   * Compares a bucket that has arrived with the registered bytes. The worker takes the bucket after `onRead`, while the
+   * comparison continues. @default no comparison
    */
   readonly check?: ((transfer: BucketTransfer, range: MemoryRange, onRead: () => void) => Promise<void>) | undefined;
   /** Describes a bucket at this offset of the ring to the worker. */
   readonly describe: (transfer: BucketTransfer, offsetBytes: number) => BucketMessage;
   /** Ends the pipeline, which rejects with the signal's reason. */
   readonly signal: AbortSignal;
-  /** Called with the first failure, at once, so that the caller can tell the others. */
+  /** Called immediately with the first failure, so that the caller can notify the others. */
   readonly onFailure: (error: unknown) => void;
   readonly emit: (event: ProgressEvent) => void;
 }

@@ -2,7 +2,7 @@ import { CheckpointEngineError, type Device, isSharedMemory, type SharedMemory }
 
 interface Kept {
   readonly memory: SharedMemory;
-  /** This rank allocated the memory; otherwise it opened memory of another rank. */
+  /** Whether this rank allocated the memory, and did not open it from another rank. */
   readonly isOwn: boolean;
   /** The kind of update that it is for. */
   readonly kind: string;

@@ -9,7 +9,7 @@ export interface RolesInput {
   /** Ranks that receive; all if it is absent or empty. */
   readonly ranks: readonly number[] | undefined;
   readonly metas: WorldMetas;
-  /** The metas are those of another world: its ranks hold the weights, and no rank of this one. */
+  /** Whether the metas are those of another world, whose ranks hold the weights. */
   readonly isForeign: boolean;
   readonly hasBroadcast: boolean;
   readonly hasP2P: boolean;
@@ -25,7 +25,7 @@ export interface Roles {
    * read. Without a group every receiver reads all buckets itself.
    */
   readonly group: readonly number[];
-  /** Some buckets are read from peers' memory. */
+  /** Whether some buckets are read from peers' memory. */
   readonly reads: boolean;
 }
 

@@ -15,7 +15,7 @@ export interface SourcesInput {
   readonly signal: AbortSignal;
   readonly emit: (event: ProgressEvent) => void;
   readonly cleanup: Cleanup;
-  /** Compare bytes from files with the bytes that were read before. */
+  /** Whether to compare bytes from files with the bytes that were read before. */
   readonly verifies: boolean;
 }
 

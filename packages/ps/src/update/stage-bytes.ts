@@ -9,9 +9,9 @@ export interface StageBytesInput {
   readonly ownBuckets: readonly Bucket[];
   /** The source of these buckets. */
   readonly source: BucketSource;
-  /** There is a group to broadcast in. */
+  /** Whether there is a group that broadcasts. */
   readonly broadcasts: boolean;
-  /** This rank has a worker that receives. */
+  /** Whether this rank has a worker that receives. */
   readonly receives: boolean;
 }
 

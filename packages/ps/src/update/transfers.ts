@@ -28,7 +28,7 @@ export interface TransfersInput {
   readonly plan: Plan;
   readonly roles: Roles;
   readonly metas: WorldMetas;
-  /** The metas' ranks are not those of this world. */
+  /** Whether the metas' ranks are not those of this world. */
   readonly isForeign: boolean;
   readonly proposals: ReadonlyMap<number, Proposal>;
   readonly rank: number;

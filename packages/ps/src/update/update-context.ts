@@ -53,12 +53,12 @@ export interface UpdateContext extends RankParts {
   readonly digests: WorldDigests;
   /** Metas of all tensors, if `metas` has only those that arrive in buckets. */
   readonly wholeMetas?: WorldMetas | undefined;
-  /** The metas are those of another world: its ranks hold the weights, and no rank of this one. */
+  /** Whether the metas are those of another world, whose ranks hold the weights. */
   readonly isForeign: boolean;
   /** Metas of further worlds that hold the same bytes, used if an owner fails. */
   readonly fallbacks: readonly WorldMetas[];
   /** This rank's share. Absent if the metas are those of another world. */
   readonly held: HeldCheckpoint | undefined;
-  /** The update reports the reads that fill this rank's share, even if they have ended. */
+  /** Whether the update reports the reads that fill this rank's share, even if they have ended. */
   readonly reportsReads: boolean;
 }

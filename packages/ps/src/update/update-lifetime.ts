@@ -79,8 +79,8 @@ export class UpdateLifetime {
   }
 
   /**
-   * Fails the update here. The first failure counts, except that one which only repeats the failure of another rank,
-   * such as that of an engine whose workers were told, waits for that rank's own report.
+   * Fails the update on this rank. The first failure counts. A failure that only repeats the failure of another rank,
+   * such as the answer of an engine whose workers were notified, waits for that rank's own report.
    */
   readonly fail = (error: unknown): void => {
     if (this.signal.aborted) return;

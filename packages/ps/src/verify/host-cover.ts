@@ -8,7 +8,7 @@ export interface HostCover {
   readonly boxes: BoxesByTensor;
   /** By tensor, the ranks whose slices are compared together. */
   readonly groups: ReadonlyMap<number, readonly CoverGroup[]>;
-  /** Some group has several ranks, so ranks must exchange the digests that their workers reported. */
+  /** Whether a group has several ranks, so that ranks must exchange the digests of their workers. */
   readonly isShared: boolean;
 }
 

@@ -10,7 +10,7 @@ export interface DealerOptions extends StreamSocketOptions {
   readonly identity: string;
   /** Encrypts, and connects only to the server that holds the secret key. */
   readonly curve?: CurveClient | undefined;
-  /** Also reaches IPv6 addresses. @default false */
+  /** Whether to connect to IPv6 addresses as well. @default false */
   readonly ipv6?: boolean | undefined;
 }
 

@@ -8,7 +8,7 @@ import { nativeStreamOptions, type StreamSocketOptions } from './stream-options.
 export interface RouterOptions extends StreamSocketOptions {
   /** Encrypts: only clients that know the public key can connect. */
   readonly curve?: CurveServer | undefined;
-  /** Also accepts IPv6. @default false */
+  /** Whether to accept IPv6 as well. @default false */
   readonly ipv6?: boolean | undefined;
   /** A connection whose handshake takes longer is closed. @default 30_000 */
   readonly handshakeMs?: number | undefined;

@@ -14,7 +14,7 @@ export interface Exchange {
   readonly seed: number;
   /** Offset of the target. @default 64 */
   readonly offsetBytes?: number | undefined;
-  /** The root sends from a separate buffer. */
+  /** Whether the root sends from a separate buffer. */
   readonly outOfPlace?: boolean | undefined;
 }
 

@@ -28,7 +28,7 @@ export interface ReadArguments {
   readonly peer: string;
   readonly reads: readonly SliceRead[];
   readonly timeoutMs?: number | undefined;
-  /** Passes a signal that has already fired. */
+  /** Whether to pass a signal that has already fired. */
   readonly aborted?: boolean | undefined;
   /** Number of times to do the same read in sequence. @default 1 */
   readonly times?: number | undefined;

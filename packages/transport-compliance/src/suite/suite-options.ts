@@ -15,7 +15,7 @@ export interface SuiteOptions<K extends Kind> {
   readonly maxRanks?: number | undefined;
   /** Size of the largest message. @default 32 MiB + 5 */
   readonly bigBytes?: number | undefined;
-  /** Tests ranges beyond 4 GiB, which takes 4 GiB of memory per member. @default false */
+  /** Whether to test ranges beyond 4 GiB, which takes 4 GiB of memory per member. @default false */
   readonly largeMemory?: boolean | undefined;
   /** Time after which the suite treats a single operation as hanging. @default 30 s */
   readonly patienceMs?: number | undefined;

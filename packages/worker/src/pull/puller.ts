@@ -39,9 +39,9 @@ export interface PullerOptions {
 
 /** How an engine receives the parts of its model. Plain data. */
 export interface PullReport {
-  /** The engine has declared what it keeps. */
+  /** Whether the engine has declared what it keeps. */
   readonly recorded: boolean;
-  /** Parts of the model are pulled. */
+  /** Whether parts of the model are pulled. */
   readonly proved: boolean;
   readonly fingerprint: string;
   /** Absent before the engine has declared anything. */
