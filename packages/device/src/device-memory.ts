@@ -16,7 +16,7 @@ import { toDigestRows } from './digest-rows.ts';
 import { addon, type NativeDevice, type NativeMemory, type NativeRead } from './native.ts';
 import { toReadTable } from './read-table.ts';
 
-/** Size of one copy, which takes some 200 microseconds. */
+/** Size of one copy, which takes about 200 microseconds. */
 const sliceBytes = 2 ** 20;
 /** Time for which a write continues before it yields to the event loop. */
 const turnMs = 1;

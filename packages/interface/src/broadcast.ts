@@ -2,7 +2,7 @@ import type { Device, SpecVersion } from './device.ts';
 import type { MemoryKind, MemoryRange } from './memory.ts';
 import type { Store } from './store.ts';
 
-/** What a broadcast transport can do. It refuses everything else with `CE_NOT_SUPPORTED`, never silently. */
+/** The features of a broadcast transport. It refuses everything else with `CE_NOT_SUPPORTED`, never silently. */
 export interface BroadcastSupports {
   /** Kinds of memory that it can send from and receive into. */
   readonly memory: readonly MemoryKind[];

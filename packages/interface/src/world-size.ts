@@ -1,4 +1,4 @@
-/** The largest world. Every rank keeps a little for each other rank. */
+/** Maximum number of ranks. Every rank keeps some state for each other rank. */
 export const MAX_WORLD_SIZE = 65_536;
 
 /** @throws {RangeError} `worldSize` is not an integer from 1 to {@link MAX_WORLD_SIZE}. */

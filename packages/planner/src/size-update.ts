@@ -32,7 +32,7 @@ const USUAL_LINKS = { h2dGBps: 50, broadcastGBps: 150 };
 /** Default device memory for an update: most memory belongs to the engine. */
 const SOFT_MEMORY_BYTES = GIB;
 /**
- * The same with several ranks, which move data faster than workers load small buckets; at most half of the free memory.
+ ** The default with several ranks, which move data faster than workers load small buckets: at most half of the free memory.
  */
 const MAX_SOFT_MEMORY_BYTES = 4 * GIB;
 

@@ -22,7 +22,7 @@ async function world(worldSize: number, options: object = {}): Promise<{ ranks: 
   return { ranks, masterPort };
 }
 
-/** Calls that wait at every rank but `without`, and how long after `event` they rejected. */
+/** Makes calls wait at every rank except `without`, calls `event`, and returns the errors and the time until then. */
 async function lossAfter(ranks: RankProcess[], without: number, event: () => void) {
   const others = ranks.filter((_, rank) => rank !== without);
   const waiting = others.map((rank) => rank.call('barrier', 'update-1', 'ready').catch((error) => error));
@@ -35,14 +35,14 @@ async function lossAfter(ranks: RankProcess[], without: number, event: () => voi
 }
 
 describe('a rank is lost', () => {
-  test.each([2, 0])('kill -9 of rank %i: every other rank learns it within 10 s', async (victim) => {
+  test.each([2, 0])('kill -9 of rank %i: every other rank is notified within 10 s', async (victim) => {
     const { ranks } = await world(3);
     const { errors, tookMs } = await lossAfter(ranks, victim, () => ranks[victim]!.kill('SIGKILL'));
     for (const error of errors) expect(error).toMatchObject({ code: 'CE_RANK_LOST', peer: victim });
     expect(tookMs).toBeLessThan(10_000);
   });
 
-  test('the others lose a stopped rank, which learns it when it continues', async () => {
+  test('the others lose a stopped rank, which is notified when it continues', async () => {
     const { ranks } = await world(3, { heartbeatMs: 100, lostAfterMs: 1_500 });
     const { errors, tookMs } = await lossAfter(ranks, 1, () => ranks[1]!.kill('SIGSTOP'));
     for (const error of errors) expect(error).toMatchObject({ code: 'CE_RANK_LOST', peer: 1 });
@@ -64,7 +64,7 @@ describe('a rank is lost', () => {
     const { ranks, masterPort } = await world(2, { heartbeatMs: 100, lostAfterMs: 1_500 });
     const waiting = ranks[0]!.call('barrier', 'update-1', 'ready').catch((error) => error);
     ranks[1]!.kill('SIGKILL');
-    // At once: the store still takes the old process for alive.
+    // Started immediately, while the store still considers the old process alive.
     const again = start({ rank: 1, worldSize: 2, masterPort });
     expect(await again.joined).toBeUndefined();
     expect(await waiting).toMatchObject({ code: 'CE_RANK_LOST', peer: 1 });
@@ -153,7 +153,7 @@ describe('Deno', () => {
         [20_000_000, 1, 1],
         [20_000_000, 2, 2],
       ]);
-    // The server detects it, as the Node.js server did above.
+    // Tests that the server detects the loss. Tests above do the same with Node.js.
     if (server === 'deno') {
       ranks[1]!.kill('SIGKILL');
       expect(await ranks[0]!.failed).toMatchObject({ code: 'CE_RANK_LOST', peer: 1 });

@@ -1,7 +1,7 @@
 /**
- * Characters that can control a terminal or reorder its text: control characters except tabs and line ends, and those
- * that end lines or override the direction of text. The first group keeps what this program itself sends: colors, and
- * the sequences that hide and show the cursor.
+ * Characters that can control a terminal or reorder its text: control characters except tabs and line ends, and
+ * characters that end lines or override the direction of text. The first group matches sequences that this program
+ * itself sends, which are kept: colors, and hiding and showing the cursor.
  */
 const ACTING =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are the subject.
@@ -9,7 +9,7 @@ const ACTING =
 
 /**
  * Makes text harmless for a terminal: characters that act on it are escaped as in JSON. Such text comes from files,
- * engines and peers. In JSON, the escaped text stands for the same string.
+ * engines and peers. In JSON, the escaped text represents the same string.
  */
 export function terminalText(text: string): string {
   return text.replaceAll(ACTING, (found, own: string | undefined) => own ?? escaped(found));

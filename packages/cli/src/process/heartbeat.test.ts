@@ -15,34 +15,34 @@ const start = () => {
     onChange: (isAnswering) => log.push(isAnswering ? 'answers' : 'unresponsive'),
     onFrozen: () => log.push('frozen'),
   });
-  return { log, heartbeat, told: () => log.filter((entry) => entry !== 'ask') };
+  return { log, heartbeat, changes: () => log.filter((entry) => entry !== 'ask') };
 };
 
 describe('Heartbeat', () => {
   it('reports nothing about a process that answers', () => {
-    const { heartbeat, told } = start();
+    const { heartbeat, changes } = start();
     for (let beat = 0; beat < 100; beat++) {
       vi.advanceTimersByTime(1_000);
       heartbeat.noteMessage();
     }
-    expect(told()).toEqual([]);
+    expect(changes()).toEqual([]);
   });
 
   it('reports that a process is unresponsive, and that it answers again', () => {
-    const { heartbeat, told } = start();
+    const { heartbeat, changes } = start();
     vi.advanceTimersByTime(8_000);
     heartbeat.noteMessage();
     heartbeat.noteMessage();
     vi.advanceTimersByTime(2_000);
-    expect(told()).toEqual(['unresponsive', 'answers']);
+    expect(changes()).toEqual(['unresponsive', 'answers']);
   });
 
   it('declares a process lost once, and stops asking', () => {
-    const { log, told } = start();
+    const { log, changes } = start();
     vi.advanceTimersByTime(1_000 * FROZEN_BEATS);
     const { length } = log;
     vi.advanceTimersByTime(60_000);
-    expect(told()).toEqual(['unresponsive', 'frozen']);
+    expect(changes()).toEqual(['unresponsive', 'frozen']);
     expect(log).toHaveLength(length);
   });
 

@@ -35,7 +35,7 @@ export interface RankCalls {
   /**
    * One piece of the encoded metas of all ranks, in base64, and the size of the metas in bytes.
    *
-   * @param request.weightVersion The version that they have.
+   * @param request.weightVersion The version to put into the metas.
    */
   getMetas(request: {
     readonly name: string;

@@ -26,7 +26,7 @@ const PART_BYTES = 32 * 2 ** 20;
 /**
  * Reads this rank's share of a checkpoint's files into host memory. Files on `/dev/shm` stay there and are pinned in
  * place, unless peers could not read them; all other files are read into one pool, in the background if the source asks
- * for it. Tensors that travel together are adjacent in the pool.
+ * for it. Tensors that are sent together are adjacent in the pool.
  *
  * Releases everything before it rejects.
  */
@@ -82,7 +82,7 @@ export async function holdFiles(source: FileSource, context: PoolContext): Promi
       sharedFiles: source.share === 'all' ? undefined : share.files,
       removableFiles: removableFiles(share, source),
       ...{ fill, digests, digesting },
-      // An update does not need all of them, and does not wait for them.
+      // Waits for all digests. An update does not need all of them, and does not wait.
       readDigests: async ({ signal }) => {
         await untilAborted(Promise.all([fill?.loaded(), digesting]), signal);
       },

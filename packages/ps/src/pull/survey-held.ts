@@ -18,7 +18,7 @@ export interface SurveyedWorkers {
 }
 
 /**
- * Asks the workers of all ranks which bytes of a checkpoint they hold. It changes nothing in them.
+ ** Queries the workers of all ranks for the bytes of a checkpoint that they hold. Does not change the workers.
  *
  * @throws `CE_NOT_SUPPORTED` A worker cannot report it; `CE_ENGINE_MISMATCH` it holds other tensors.
  */

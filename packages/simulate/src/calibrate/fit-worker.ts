@@ -9,12 +9,12 @@ export interface FittedWorker {
   readonly copyGBps?: number | undefined;
 }
 
-/** With fewer buckets, their times cannot be distinguished. */
+/** With fewer buckets, the time per bucket and the time per tensor cannot be separated. */
 const MIN_BUCKETS = 4;
 
 /**
- * Fits the times of a worker to its reloads: a line through the times by tensors. If the tensors are not known, or do
- * not explain the times, all time is that of the bytes.
+ * Fits the times of a worker to its reloads, with a line through the times by number of tensors. If these numbers are
+ * not known, or do not explain the times, all time is attributed to the bytes.
  *
  * @param tensorsOf Tensors of a bucket, by its number in the trace; `undefined` if the plan of the trace is not known.
  */

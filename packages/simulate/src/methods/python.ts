@@ -16,7 +16,7 @@ const DEFAULT_BUCKET_BYTES = 8 * GIB;
 
 interface Transfer {
   readonly bucket: PythonBucket;
-  /** The rank that sends it to the others. */
+  /** The rank that sends the bucket to the others. */
   readonly root: number;
 }
 
@@ -99,9 +99,9 @@ interface Job {
 }
 
 /**
- * The two-stage pipeline: in each round every root copies its next bucket to its device; then the buckets of the round
- * are broadcast one after another, while the worker loads the one before. All ranks wait for each other after each
- * bucket. In `python-p2p-first` a round has one bucket.
+ * Adds the steps of the two-stage pipeline. In each round, every root copies its next bucket to its device. Then the
+ * buckets of the round are broadcast one after another, while the worker loads the previous bucket. All ranks wait for
+ * each other after each bucket. In `python-p2p-first` a round has one bucket.
  */
 function addSteps(list: TaskList, links: ClusterLinks, topology: ClusterTopology, job: Job): void {
   const { transfers, group, share, method } = job;

@@ -1,8 +1,10 @@
 /** The position of one broadcast among the others of its group, at one member. */
 export interface Step {
-  /** Earlier broadcasts have finished their writes at this member: their results may be read. */
+  /** Resolves when earlier broadcasts have finished their writes at this member, so that their results may be read. */
   readonly written: Promise<void>;
-  /** In addition, peers have finished their reads of earlier broadcasts here: the ranges may be overwritten. */
+  /**
+   * Resolves when peers have also finished their reads of earlier broadcasts, so that the ranges may be overwritten.
+   */
   readonly quiet: Promise<void>;
 }
 
