@@ -36,7 +36,7 @@ export interface EngineDescription {
   readonly receiver?: string | undefined;
   /** One line: how the engine receives weights. */
   readonly summary: string;
-  /** What to do so that the engine pulls, or reports more. Absent if everything is fine. */
+  /** A hint how to make the engine pull, or report more. Absent if nothing is missing. */
   readonly hint?: string | undefined;
   readonly workers: readonly WorkerDescription[];
   /** The version that the engine itself keeps, where its workers cannot be asked. */

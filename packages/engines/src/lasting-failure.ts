@@ -110,7 +110,7 @@ async function wrongServer(
   return failed(what, hint, { status });
 }
 
-/** What is at the path of a socket instead of one. A socket that does not exist yet may still be created. */
+/** Describes a file at the path of a socket that is not a socket. A socket that does not exist may still be created. */
 function fileAt(path: string): string | undefined {
   const found = statSync(path, { throwIfNoEntry: false });
   if (found === undefined || found.isSocket()) return undefined;

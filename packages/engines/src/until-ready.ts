@@ -11,7 +11,7 @@ const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2_000;
 /** Time limit for one check. */
 const QUERY_TIMEOUT_MS = 5_000;
-/** How often the log reports the wait. */
+/** Interval at which the log reports the wait. */
 const LOG_EVERY_MS = 10_000;
 
 /**

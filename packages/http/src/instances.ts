@@ -22,7 +22,7 @@ export interface InstanceView extends Partial<HeldWeights> {
   readonly state: 'current' | 'unknown';
   /** Version that the instance holds; `unknown` in that state. */
   readonly weightVersion: string;
-  /** Why the version is unknown, or the source of a version that no update of this server has set. */
+  /** The reason why the version is unknown, or the source of a version that no update of this server has set. */
   readonly reason?: string | undefined;
   /** The last confirmed weights, if the instance may have others. */
   readonly last?: HeldWeights | undefined;

@@ -101,7 +101,7 @@ export interface RankView {
   readonly node: number;
   readonly device?: { readonly kind: string; readonly uuid: string; readonly name: string } | undefined;
   readonly restarts: number;
-  /** Why it was last restarted. */
+  /** The reason for the last restart. */
   readonly lastError?: SerializedError | undefined;
 }
 
@@ -119,7 +119,7 @@ export interface ShareView {
   /** Size of its tensors in bytes. */
   readonly sizeBytes: number;
   readonly poolBytes: number;
-  /** Why it is lost. */
+  /** The reason why the share is lost. */
   readonly error?: SerializedError | undefined;
 }
 
@@ -165,7 +165,7 @@ export interface UpdateRequest {
   readonly timeoutMs: number;
   /** @default that of the checkpoint */
   readonly weightVersion?: string | undefined;
-  /** How much of the bytes is compared with the registered ones. */
+  /** The share of the bytes that is compared with the registered bytes. */
   readonly verify?: UpdateOptions['verify'];
   /** How the workers receive: see `UpdateOptions.method` of `ps`. */
   readonly method?: UpdateOptions['method'];

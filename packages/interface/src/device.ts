@@ -35,7 +35,7 @@ export interface MemoryInfo {
  */
 export type DeviceKind = 'cuda' | 'host' | (string & {});
 
-/** What a device can do. */
+/** The features of a device. */
 export interface DeviceSupports {
   /**
    * The device's memory is host memory: `allocate`, `allocateShared` and `openShared` return a {@link HostMemory}.

@@ -87,7 +87,7 @@ export interface DigestRange {
   readonly sum: number;
 }
 
-/** What to digest, see `digestBytes`. */
+/** The ranges to digest, see `digestBytes`. */
 export interface DigestRequest {
   readonly ranges: readonly DigestRange[];
   /**

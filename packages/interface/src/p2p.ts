@@ -1,7 +1,7 @@
 import type { Device, SpecVersion } from './device.ts';
 import type { MemoryKind, MemoryRange } from './memory.ts';
 
-/** What a P2P transport can do. */
+/** The features of a P2P transport. */
 export interface P2PSupports {
   /** Kinds of memory that an endpoint can register for peers. */
   readonly registers: readonly MemoryKind[];

@@ -1,7 +1,7 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { listed } from './choose-files.ts';
 
-/** What a folder may hold instead of safetensors files, and the hint for each case. */
+/** The files that a folder may contain instead of safetensors files, and the hint for each case. */
 const OTHERS: readonly (readonly [names: RegExp, what: string, hint: string])[] = [
   [
     /\.(bin|pt|pth|ckpt)$/,

@@ -80,7 +80,7 @@ function quoted(path: string): string {
   return /\p{Cc}/u.test(path) ? JSON.stringify(path) : `"${path}"`;
 }
 
-/** What to do about a path that does not exist. */
+/** Returns the hint for a path that does not exist. */
 function hintFor(path: string): string {
   if (/^~/.test(path)) return 'Write the absolute path: only a shell replaces "~"';
   if (path.includes('\ufffd')) return 'Rename it to a name in UTF-8: other names cannot be opened';

@@ -41,7 +41,7 @@ export function shardSets(names: readonly string[]): ShardSet[] {
 
 /** An incomplete set, or one with too many parts. */
 export interface IncompleteSet extends ShardSet {
-  /** How many parts are missing; 0 if the set has too many parts. */
+  /** Number of missing parts; 0 if the set has too many parts. */
   readonly missingCount: number;
   /** Names of the first missing parts. */
   readonly missing: readonly string[];

@@ -20,7 +20,7 @@ export interface Bucket {
   readonly indices?: readonly number[] | undefined;
 }
 
-/** Which tensors travel together, and in which order. Plain data, equal on every rank that has equal metas. */
+/** The tensors that are sent together, in order. Plain data, equal on every rank that has equal metas. */
 export interface Plan {
   /** Size of a slot that holds any of the buckets. */
   readonly bucketBytes: number;

@@ -23,7 +23,7 @@ export interface OpenStoreOptions extends WaitOptions, HeartbeatOptions {
   readonly masterPort?: number | undefined;
   /** `CHECKPOINT_ENGINE_TOKEN`: encrypts the traffic, and admits only ranks that know it. */
   readonly token?: string | undefined;
-  /** Where rank 0 listens, if `masterAddr` is not an address of its machine (`0.0.0.0`). @default `masterAddr` */
+  /** The address at which rank 0 listens, if not `masterAddr` itself, such as `0.0.0.0`. @default `masterAddr` */
   readonly listenHost?: string | undefined;
   readonly logger?: Logger | undefined;
 }

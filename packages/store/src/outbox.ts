@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers';
 
-/** How long sending runs before the event loop gets a turn. */
+/** Time for which sending continues before the event loop gets a turn. */
 const SLICE_MS = 8;
 
 /** Passes messages of type `M` to a socket, in order, in slices that leave the event loop to others. */

@@ -1,7 +1,7 @@
 import { abortError, CheckpointEngineError, LONGEST_TIMER_MS, type WaitOptions } from '@checkpoint-engine/interface';
 import type { CallOp } from './protocol.ts';
 
-/** How long the server may take to name the missing ranks after a call has timed out. */
+/** Time limit for the server to report the missing ranks after a call has timed out. */
 const GRACE_MS = 1_000;
 
 /** The result of a call. */

@@ -1,4 +1,4 @@
-/** How often both sides send a heartbeat, and when a silent side counts as lost. */
+/** The interval of heartbeats of both sides, and the time after which a silent side is lost. */
 export interface HeartbeatOptions {
   /** @default 500 */
   readonly heartbeatMs?: number | undefined;

@@ -14,7 +14,7 @@ export interface Peer {
   send(message: ServerMessage, payload?: Payload): void;
 }
 
-/** What every rank learns when it joins. */
+/** The settings that every rank receives when it joins. */
 export type Greeting = Omit<WelcomeMessage, 't' | 'generation'>;
 
 /**

@@ -46,7 +46,7 @@ export function writeLog(text: string): void {
   }
 }
 
-/** Why output was lost, unless the reader just stopped reading. */
+/** The reason why output was lost, unless the reader just stopped reading. */
 export function outputError(): NodeJS.ErrnoException | undefined {
   return outputFailure?.code === 'EPIPE' ? undefined : outputFailure;
 }

@@ -50,7 +50,7 @@ export interface PlannedUpdate {
   readonly freeBytes: number;
   readonly sizing: BucketSizing;
   readonly summary: PlanSummary;
-  /** What a pull would move. Absent if the needs of ranks are unknown. */
+  /** The bytes that a pull would move. Absent if the needs of ranks are unknown. */
   readonly needs?: NeedsPlan | undefined;
   readonly warnings: readonly string[];
 }

@@ -1,6 +1,6 @@
 import type { Needs } from '@checkpoint-engine/interface';
 
-/** What one rank keeps, in the form of a file of needs: all of a tensor, or slices of it. */
+/** The tensors that one rank keeps, in the format of `--needs`: all of a tensor, or slices of it. */
 export type KeptTensors = Readonly<Record<string, 'whole' | readonly (readonly number[])[]>>;
 
 /**

@@ -29,7 +29,7 @@ export interface RankCalls {
     readonly untilDigested?: boolean | undefined;
   }): {
     readonly durationMs: number;
-    /** Why `metasFile` could not be written. */
+    /** The reason why `metasFile` could not be written. */
     readonly unwritten?: string | undefined;
   };
   /**

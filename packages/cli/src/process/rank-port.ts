@@ -4,9 +4,9 @@ import type { FromRank, ToRank } from './messages.ts';
 export interface RankExit {
   readonly code: number | null;
   readonly signal: string | null;
-  /** Why the process could not be started. */
+  /** The reason why the process could not be started. */
   readonly startError?: string | undefined;
-  /** Why the end is unknown: the host of the process is gone. */
+  /** The reason why the end is unknown: the host of the process was lost. */
   readonly lost?: string | undefined;
 }
 

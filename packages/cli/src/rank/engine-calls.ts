@@ -4,7 +4,7 @@ import { engineName } from './engine-client.ts';
 import { headedGroup } from './headed-group.ts';
 import type { RankCallsAt } from './rank-context.ts';
 
-/** How long an engine may take to describe its workers: its first answer takes seconds. */
+/** Time limit for an engine to describe its workers. Its first answer takes seconds. */
 const QUERY_TIMEOUT_MS = 30_000;
 
 /** The calls that ask engines, and leave weights as they are. The first rank of each inference group asks its engine. */

@@ -47,7 +47,7 @@ export interface ServedWorldOptions {
   readonly engines: DefaultTargets;
   readonly update: PrepareRequest['update'];
   readonly allowedRoots?: readonly string[] | undefined;
-  /** Where the ranks meet. Absent for a world of one rank. */
+  /** The address of the store of the ranks. Absent for a world of one rank. */
   readonly store?: Pick<StoreServer, 'lose'> | undefined;
   readonly logger: Logger;
   readonly onLogLine: (line: string, rank: number) => void;

@@ -19,7 +19,7 @@ export interface Delivery extends Omit<DeliveryRequest, 'source'> {
 export interface Delivered {
   /** For each update the reports of the ranks that this process runs or supervises. */
   readonly reports: readonly (readonly RankReport[])[];
-  /** Why the metas file was not written, although the updates succeeded. */
+  /** The reason why the metas file was not written, although the updates succeeded. */
   readonly unwrittenMetas?: string | undefined;
   /** Files on `/dev/shm` that were used in place and removed at the end. */
   readonly removedFiles: readonly string[];

@@ -31,7 +31,7 @@ interface Compared {
   readonly warnings: readonly string[];
 }
 
-/** What the work uses of the command. */
+/** The part of the command's context that the verification uses. */
 export interface VerifyTools extends Pick<CommandContext, 'terminal' | 'env'> {
   readonly logger: Logger;
   readonly sink: LogSink;

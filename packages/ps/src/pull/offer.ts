@@ -13,7 +13,7 @@ import { setOf } from './tensor-set.ts';
 
 /** The information about a rank's worker and memory that the rank sends to the others. */
 export interface Offer {
-  /** Why its worker cannot pull; null if it can, and at ranks that receive nothing. */
+  /** The reason why its worker cannot pull; null if it can, and for ranks that receive nothing. */
   readonly refusal: string | null;
   readonly needsDigest: string | null;
   /** Tensors that its worker receives in buckets. */

@@ -78,7 +78,7 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   });
 }
 
-/** What the worker of this rank copied itself. */
+/** The bytes that the worker of this rank copied itself. */
 interface Pulled {
   readonly pulledBytes: number;
   /** Chosen while the workers copy. */

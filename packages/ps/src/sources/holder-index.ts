@@ -12,7 +12,7 @@ export interface HeldPart {
   readonly copies: readonly BucketCopy[];
 }
 
-/** Where the ranks of one world hold the contents of the buckets. */
+/** The locations of the contents of buckets in the memory of one world's ranks. */
 export class HolderIndex {
   readonly #world: WorldMetas;
   readonly #planned: WorldMetas;

@@ -13,7 +13,7 @@ export interface BucketMemory {
   readonly ring: Ring<SharedMemory> | undefined;
   /** Whether all members of the group share one ring. */
   readonly sharesRing: boolean;
-  /** Where own buckets wait for their broadcast. Absent if they are loaded directly into the ring. */
+  /** The memory in which own buckets wait for their broadcast. Absent if they are loaded directly into the ring. */
   readonly staging: Ring | undefined;
   /** The update succeeded: the next one can use the ring. */
   keepRing(): void;

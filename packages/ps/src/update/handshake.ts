@@ -15,7 +15,7 @@ export interface Handshake extends Contact, BucketMemory {
   readonly group: BroadcastGroup | undefined;
 }
 
-/** What the ranks exchanged about their workers. */
+/** The facts about workers that the ranks have exchanged. */
 export interface Contact {
   /** Absent if this rank receives nothing. */
   readonly session: WorkerSession | undefined;

@@ -19,7 +19,7 @@ export interface PipelineJob {
   readonly ring: Ring<SharedMemory>;
   /** Whether all members of the group share one ring, which each bucket's root loads once for all of them. */
   readonly sharesRing: boolean;
-  /** Where own buckets wait for their broadcast. Without it they are loaded directly into the ring. */
+  /** The memory in which own buckets wait for their broadcast. Without it they are loaded directly into the ring. */
   readonly staging: Ring | undefined;
   /** Absent with one rank. */
   readonly group: BroadcastGroup | undefined;

@@ -3,7 +3,7 @@ import { atRank, CheckpointEngineError, LONGEST_TIMER_MS, type Store } from '@ch
 import type { Cleanup } from '@checkpoint-engine/interface/shared';
 import { followSignals, isRepeatedFailure } from '@checkpoint-engine/interface/shared';
 
-/** How long a failure that only repeats the failure of another rank waits for the report of that rank. */
+/** Time for which a failure that only repeats the failure of another rank waits for the report of that rank. */
 const REPORT_MS = 2_000;
 
 /** The bounds of an {@link UpdateLifetime}. */

@@ -29,11 +29,11 @@ export interface V1Options {
 type State = 'bound' | 'awaited' | 'greeted' | 'finished' | 'closed';
 
 /**
- * How long to wait for a worker whose engine has rejected the request: a worker that was called anyway comes at once.
+ ** Time to wait for a worker whose engine has rejected the request. A worker that was called anyway connects at once.
  */
 const REFUSED_GRACE_MS = 300;
 
-/** How long a bind waits for the address to become free after the last socket on it was closed. */
+/** Time for which a bind waits for the address to become free after the last socket on it was closed. */
 const REBIND_MS = 2_000;
 
 /** One update with one Python worker: the sender of the Python tool's protocol. */

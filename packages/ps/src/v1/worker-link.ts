@@ -3,10 +3,10 @@ import { Deadline } from '@checkpoint-engine/interface/shared';
 import { Backoff, keepInDeno, ZmqSocket } from '@checkpoint-engine/store/internal';
 import { Request } from 'zeromq';
 
-/** How often a wait checks whether the worker is still connected. */
+/** Interval at which a wait checks whether the worker is still connected. */
 const POLL_INTERVAL_MS = 200;
 
-/** How long a closed link continues to send. */
+/** Time for which a closed link continues to send. */
 const LINGER_MS = 1_000;
 
 const BACKOFF = { spinMs: 2, maxPauseMs: 5 };

@@ -8,7 +8,7 @@ export interface SuiteOptions<K extends Kind> {
   readonly name: string;
   /** Creates a member's device and transport. */
   readonly factory: Factory<K>;
-  /** Where members run: {@link inProcess} or {@link processes}. */
+  /** Runs the members: {@link inProcess} or {@link processes}. */
   readonly world: World;
   readonly skip?: readonly Skip[] | undefined;
   /** Ranks of the largest group, 1 and up; the suite tests smaller groups as well. @default 4 */
