@@ -2,7 +2,7 @@ import { basename, resolve } from 'node:path';
 import { configError } from './config-error.ts';
 import { isCheckpointName } from './flag-values.ts';
 
-/** The name of a checkpoint: the one given, or that of its folder. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` */
+/** Returns the given name of a checkpoint, or the name of its folder. @throws `CE_CONFIG_INVALID` */
 export function checkpointNameOf(given: string | undefined, path: string): string {
   const name = given ?? basename(resolve(path));
   if (isCheckpointName(name)) return name;
