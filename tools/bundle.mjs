@@ -6,7 +6,7 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { rolldown } from 'rolldown';
 
-const { exports } = JSON.parse(readFileSync('package.json', 'utf8'));
+const { exports, dependencies = {} } = JSON.parse(readFileSync('package.json', 'utf8'));
 const input = Object.fromEntries(
   Object.values(exports).map(({ '@checkpoint-engine/source': source }) => [
     source.replace(/^\.\/src\/(.*)\.ts$/, '$1'),
@@ -27,10 +27,23 @@ const bundle = await rolldown({
     if (level !== 'debug' && level !== 'info') throw new Error(message);
   },
 });
-await bundle.write({
+const { output } = await bundle.write({
   dir: 'dist',
   format: 'esm',
   entryFileNames: '[name].js',
   chunkFileNames: 'chunks/[name].js',
 });
 await bundle.close();
+
+const files = new Set(output.map(({ fileName }) => fileName));
+for (const { fileName, code, imports, dynamicImports } of output) {
+  for (const name of [...imports, ...dynamicImports]) {
+    const [scope, rest] = name.split('/');
+    const dependency = name.startsWith('@') ? `${scope}/${rest}` : scope;
+    const isKnown = files.has(name) || name.startsWith('node:') || dependency in dependencies;
+    if (!isKnown) throw new Error(`${fileName} imports ${name}, which package.json does not list in dependencies`);
+  }
+  if (fileName.startsWith('chunks/') && code.includes('import.meta.url')) {
+    throw new Error(`${fileName} locates files relative to itself, but its folder is that of the chunks`);
+  }
+}

@@ -4,12 +4,14 @@ import { connect } from 'node:net';
 import process from 'node:process';
 
 const route = process.argv[2] === 'readyz' ? 'readyz' : 'healthz';
-const address = process.env.CHECKPOINT_ENGINE_HEALTH ?? '127.0.0.1:19730';
+// Without an address, `localhost` is 127.0.0.1, or ::1 on a host with IPv6 only.
+const address = process.env.CHECKPOINT_ENGINE_HEALTH ?? 'localhost:19730';
 if (Number(process.env.NODE_RANK ?? 0) > 0) process.exit(0);
 
+const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(address) ?? [];
 const socket = address.startsWith('/')
   ? connect(address)
-  : connect(Number(address.split(':').at(-1)), address.replace(/:\d+$/, ''));
+  : connect({ host, port: Number(port), autoSelectFamily: true });
 const fail = (why) => {
   process.stderr.write(`${route} of ${address}: ${why}\n`);
   process.exit(1);

@@ -102,8 +102,9 @@ export class Updates {
     if (world.askInstances === undefined || this.#running !== undefined) return;
     const begunCount = this.#begunCount;
     try {
-      const answers = await world.askInstances({ signal });
-      if (begunCount === this.#begunCount) for (const answer of answers) this.instances.learn(answer);
+      const isWanted = (): boolean => begunCount === this.#begunCount;
+      const answers = await world.askInstances({ signal, isWanted });
+      if (isWanted()) for (const answer of answers) this.instances.learn(answer);
     } catch (err) {
       if (!signal.aborted) logger.warn({ err }, 'The versions that the instances hold could not be queried');
     }

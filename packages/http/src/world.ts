@@ -13,6 +13,13 @@ export interface InstanceAnswer {
   readonly checkpoint?: string | undefined;
 }
 
+/** Options of {@link HttpWorld.askInstances}. */
+export interface AskOptions {
+  readonly signal: AbortSignal;
+  /** Whether the answers are still of use. If not, the instances are not queried, because an update may be running. */
+  readonly isWanted: () => boolean;
+}
+
 /** A world of ranks for the HTTP API. Calls for different checkpoints may run at the same time. */
 export interface HttpWorld {
   readonly worldSize: number;
@@ -23,7 +30,7 @@ export interface HttpWorld {
    *
    * @throws The signal's reason, or the reason why no rank can send the query.
    */
-  askInstances?(options: { readonly signal: AbortSignal }): Promise<readonly InstanceAnswer[]>;
+  askInstances?(options: AskOptions): Promise<readonly InstanceAnswer[]>;
   /** The current state of all ranks, by rank. */
   ranks(): readonly RankView[];
   /** The current state of all checkpoints. */

@@ -12,8 +12,8 @@ import type { CheckpointFile, TensorEntry } from './safetensors-file.ts';
 import { incompleteSets } from './shard-sets.ts';
 
 const PENDING_HEADERS = 8;
-/** The names of files that an update is removing begin with this. */
-const REMOVED = '.checkpoint-engine-removed-';
+/** Begins the name of a file on its way to removal, which a killed process leaves behind. */
+export const REMOVED_PREFIX = '.checkpoint-engine-removed-';
 /** Matches the names of files that a tool has not finished writing. */
 const UNFINISHED = /\.safetensors\.(incomplete|part|partial|crdownload|download|aria2)$/i;
 
@@ -120,7 +120,7 @@ async function resolve(path: string, signal: AbortSignal | undefined): Promise<S
     .filter((name) => UNFINISHED.test(name))
     .map((name) => `File "${join(path, name)}" is left out: its download has not finished`);
   const removed = names
-    .filter((name) => name.startsWith(REMOVED))
+    .filter((name) => name.startsWith(REMOVED_PREFIX))
     .map((name) => `File "${join(path, name)}" was not removed completely: delete it, unless an update is running`);
   const leftOver = [...unfinished, ...removed];
   if (!names.includes(INDEX_NAME)) {

@@ -39,7 +39,7 @@ export class ServerLink implements Link {
   readonly #options: ServerLinkOptions;
   readonly #silence = new Silence();
   #helloTimer: NodeJS.Timeout | undefined;
-  readonly #warnTimer: NodeJS.Timeout;
+  #warnTimer: NodeJS.Timeout;
   #channel: ServerChannel;
   /** Where the current channel leads; `tried` after the local socket did not answer. */
   #where: 'remote' | 'local' | 'tried' = 'remote';
@@ -54,14 +54,14 @@ export class ServerLink implements Link {
 
   constructor(options: ServerLinkOptions) {
     this.#options = options;
-    const { address, logger } = options;
+    const { address } = options;
     this.welcome = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
     this.welcome.catch(() => {});
     this.#channel = this.#open(address);
-    this.#warnTimer = setTimeout(() => logger.warn({ address }, unanswered(address)), WARN_AFTER_MS);
+    this.#warnTimer = this.#warnLater();
   }
 
   send(message: ClientMessage, values?: readonly Uint8Array[]): void {
@@ -112,7 +112,14 @@ export class ServerLink implements Link {
     this.#leaving.push(leaving);
     clearInterval(this.#helloTimer);
     this.#where = where;
+    clearTimeout(this.#warnTimer);
+    this.#warnTimer = this.#warnLater();
     this.#channel = this.#open(address);
+  }
+
+  #warnLater(): NodeJS.Timeout {
+    const { address, logger } = this.#options;
+    return setTimeout(() => logger.warn({ address }, unanswered(address)), WARN_AFTER_MS);
   }
 
   #stopHello(): void {

@@ -65,7 +65,10 @@ export function serveCommand({ terminal, env, setExitCode }: CommandContext): Co
       'port of host 0 to which the other hosts connect; the next port is used as well (default: MASTER_PORT)',
       countFlag,
     )
-    .option('--listen <host:port>', 'address of the API (default: 127.0.0.1:19730)')
+    .option(
+      '--listen <host:port>',
+      'address of the API (default: port 19730 of 127.0.0.1, or of ::1 on a host with IPv6 only)',
+    )
     .option('--uds <path>', 'listen on this Unix socket instead, which only this user can open')
     .option(
       '--rank-uds <path>',

@@ -1,10 +1,12 @@
-import { close, constants, openSync } from 'node:fs';
+import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
-import { Socket } from 'node:net';
+import { untilTransferred } from '../output/nonblocking.ts';
 
 /** Time limit for the writer of a FIFO to send the next bytes. */
 const WRITER_MS = 10_000;
 const MAX_FIFO_BYTES = 2 ** 30;
+/** Bytes of one read: the usual size of the kernel's buffer. */
+const PIECE_BYTES = 64 << 10;
 
 /**
  * Reads a file that a flag names. It may be a FIFO, such as one of <(command). An ordinary read of a FIFO would wait for
@@ -23,29 +25,24 @@ export async function readInputFile(path: string, timeoutMs: number = WRITER_MS)
 
 async function readFifo(path: string, timeoutMs: number): Promise<Uint8Array> {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  let socket: Socket;
-  try {
-    socket = new Socket({ fd, readable: true, writable: false });
-  } catch (error) {
-    close(fd, () => {});
-    throw error;
-  }
-  const late = new Error(`it is a FIFO whose writer sent nothing for ${timeoutMs} ms`);
-  const timer = setTimeout(() => socket.destroy(late), timeoutMs);
   try {
     const pieces: Uint8Array[] = [];
     let sizeBytes = 0;
-    for await (const piece of socket as AsyncIterable<Uint8Array>) {
-      timer.refresh();
-      pieces.push(piece);
-      sizeBytes += piece.byteLength;
+    const readNext = (): number | undefined => {
+      const piece = new Uint8Array(PIECE_BYTES);
+      const count = readSync(fd, piece, 0, PIECE_BYTES, null);
+      // Without a writer there are 0 bytes, before it opens the FIFO and after it has closed it.
+      if (count === 0) return sizeBytes === 0 ? 0 : undefined;
+      pieces.push(piece.subarray(0, count));
+      sizeBytes += count;
       if (sizeBytes > MAX_FIFO_BYTES) throw new Error(`it has more than ${MAX_FIFO_BYTES} bytes`);
-    }
-    if (sizeBytes === 0) throw new Error('its writer sent nothing');
+      return count;
+    };
+    const late = `it is a FIFO whose writer sent nothing for ${timeoutMs} ms`;
+    await untilTransferred(readNext, { timeoutMs, late });
     return joined(pieces, sizeBytes);
   } finally {
-    clearTimeout(timer);
-    socket.destroy();
+    closeSync(fd);
   }
 }
 

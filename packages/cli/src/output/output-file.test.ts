@@ -79,8 +79,19 @@ describe('writeOutputFile', () => {
     // Both ends are open here, and nothing reads.
     const held = await open(path, 'r+');
     const writing = writeFifo(path, new Uint8Array(2 ** 20), 100);
-    await expect(writing).rejects.toThrow('its reader did not take everything within 100 ms');
+    await expect(writing).rejects.toThrow('its reader took nothing for 100 ms');
     await held.close();
+    await rm(path);
+  });
+
+  it('fails if the reader of a FIFO closes it early', async () => {
+    const path = join(folder, 'fifo');
+    execFileSync('mkfifo', [path]);
+    const reader = spawn('sh', ['-c', 'exec head -c 100 < "$0"', path], { stdio: ['ignore', 'ignore', 'inherit'] });
+    const ended = once(reader, 'exit');
+    const write = (): Promise<string> => writeFifo(path, new Uint8Array(2 ** 20)).then(() => 'written', String);
+    await expect.poll(write).toMatch(/EPIPE/);
+    await ended;
     await rm(path);
   });
 

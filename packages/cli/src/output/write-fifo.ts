@@ -1,37 +1,31 @@
-import { close, constants, openSync } from 'node:fs';
-import { Socket } from 'node:net';
+import { Buffer } from 'node:buffer';
+import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import { untilTransferred } from './nonblocking.ts';
 
-/** Time limit for the reader of a FIFO to take everything. */
+/** Time limit for the reader of a FIFO to take the next bytes. */
 const READER_MS = 10_000;
+/** Bytes of one write: the usual size of the kernel's buffer. */
+const PIECE_BYTES = 64 << 10;
 
 /**
  * Writes to a FIFO, such as one of >(command). An ordinary write would wait for a reader without a bound.
  *
- * @throws No process reads the FIFO, or its reader does not take everything in time.
+ * @throws No process reads the FIFO, its reader takes nothing for too long, or it closes the FIFO early.
  */
 export async function writeFifo(path: string, data: string | Uint8Array, timeoutMs: number = READER_MS): Promise<void> {
+  const bytes = typeof data === 'string' ? Buffer.from(data) : data;
   const fd = openToWrite(path);
-  let socket: Socket;
   try {
-    socket = new Socket({ fd, readable: false, writable: true });
-  } catch (error) {
-    close(fd, () => {});
-    throw error;
-  }
-  let timer: NodeJS.Timeout | undefined;
-  try {
-    await new Promise<void>((resolve, reject) => {
-      timer = setTimeout(
-        () => reject(new Error(`its reader did not take everything within ${timeoutMs} ms`)),
-        timeoutMs,
-      );
-      socket.once('error', reject);
-      socket.end(data, resolve);
-    });
+    let written = 0;
+    const writeNext = (): number | undefined => {
+      if (written === bytes.byteLength) return undefined;
+      const count = writeSync(fd, bytes, written, Math.min(PIECE_BYTES, bytes.byteLength - written));
+      written += count;
+      return count;
+    };
+    await untilTransferred(writeNext, { timeoutMs, late: `its reader took nothing for ${timeoutMs} ms` });
   } finally {
-    clearTimeout(timer);
-    socket.on('error', () => {});
-    socket.destroy();
+    closeSync(fd);
   }
 }
 

@@ -1,4 +1,5 @@
 import type {
+  AskOptions,
   CheckpointView,
   InstanceAnswer,
   RankView,
@@ -55,6 +56,8 @@ export interface ServedWorldOptions {
 
 /** The time-out of querying the versions that the engines hold. */
 const ASK_MS = 10_000;
+/** Time limit for the ranks to start, before instances are queried: longer than that of joining the world. */
+const START_MS = 140_000;
 /** The time-out of creating communicators before the first update. */
 const CONNECT_MS = 60_000;
 
@@ -229,10 +232,11 @@ export class ServedWorld implements RankWorld {
     );
   }
 
-  async askInstances({ signal }: { readonly signal: AbortSignal }): Promise<InstanceAnswer[]> {
+  async askInstances({ signal, isWanted }: AskOptions): Promise<InstanceAnswer[]> {
     const { targets } = this.#options.engines;
     if (targets === undefined) return [];
-    await this.#readiness.untilReady(signal);
+    await this.#readiness.untilReady(signal, START_MS);
+    if (!isWanted()) return [];
     const request = { targets, timeoutMs: ASK_MS };
     const answers = await this.#call('heldVersion', request, request.timeoutMs, { signal });
     return answers.filter((answer) => answer !== null);

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { link, lstat, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { FileState } from '@checkpoint-engine/interface';
-import { type CheckpointFile, fileStateOf, isSameFile } from '@checkpoint-engine/meta';
+import { type CheckpointFile, fileStateOf, isSameFile, REMOVED_PREFIX } from '@checkpoint-engine/meta';
 
 /** A file to remove: its name, and the file that the name belonged to. */
 export type RemovableFile = Pick<CheckpointFile, 'path' | 'state'>;
@@ -17,7 +17,7 @@ export type RemovableFile = Pick<CheckpointFile, 'path' | 'state'>;
  */
 export async function removeFile({ path, state }: RemovableFile): Promise<boolean> {
   if (!(await isUntouched(path, state))) return false;
-  const aside = join(dirname(path), `.checkpoint-engine-removed-${randomUUID()}`);
+  const aside = join(dirname(path), `${REMOVED_PREFIX}${randomUUID()}`);
   try {
     await rename(path, aside);
   } catch (error) {

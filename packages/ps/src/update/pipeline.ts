@@ -63,7 +63,7 @@ interface Steps {
  * The stages are three loops over the same list. A loop starts a step when the previous step is done and the memory
  * that it writes to is free; the steps themselves run on the device's streams, in the transport and in the worker.
  *
- * Resolves when the worker has loaded the last bucket. Rejects with the first failure, once no step uses the ring or
+ * Resolves when the worker has loaded the last bucket and all comparisons have ended. Rejects with the first failure, once no step uses the ring or
  * staging any more.
  */
 export async function runPipeline(job: PipelineJob): Promise<void> {

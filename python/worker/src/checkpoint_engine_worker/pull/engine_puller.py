@@ -66,7 +66,7 @@ class EnginePuller:
         self._proof: Proof | None = None
         #: The memory that is mapped.
         self.layouts = MappedLayouts()
-        self._held = HeldWeights(self._memory, lambda: self._engine().device)
+        self._held = HeldWeights(self._memory, lambda: engine().device)
 
     @property
     def is_proved(self) -> bool:
