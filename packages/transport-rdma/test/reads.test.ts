@@ -1,4 +1,4 @@
-import { closeSync, openSync, readdirSync, unlinkSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, unlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createHostDevice, type HostDevice, type SharedHostMemory } from '@checkpoint-engine/device';
 import type { RemoteMemory } from '@checkpoint-engine/interface';
@@ -31,9 +31,14 @@ describe.skipIf(missing)('reads between processes', () => {
     expect(engineProcesses()).toEqual([]);
   });
 
-  const freeze = (pids: readonly number[]): void => {
+  /** Stops processes. A thread that runs when the signal is sent stops later, and would serve a read until then. */
+  const freeze = async (pids: readonly number[]): Promise<void> => {
     for (const pid of pids) process.kill(pid, 'SIGSTOP');
     stopped.push(...pids);
+    const runs = (thread: string): boolean => !/^State:\s+T/m.test(readFileSync(`${thread}/status`, 'utf8'));
+    const threadsOf = (pid: number): string[] =>
+      readdirSync(`/proc/${pid}/task`).map((id) => `/proc/${pid}/task/${id}`);
+    await expect.poll(() => pids.flatMap(threadsOf).filter(runs)).toEqual([]);
   };
   const land = (sizeBytes: number): Promise<SharedHostMemory> => device.allocateHost(sizeBytes, { shared: true });
   const readAll = (
@@ -133,7 +138,7 @@ describe.skipIf(missing)('reads between processes', () => {
     const memory = await land(sizeBytes);
     await readAll(await frozen.address(), remote, memory);
     const otherRemote = await other.share('weights', sizeBytes, 2);
-    freeze(engineProcesses(frozen.pid));
+    await freeze(engineProcesses(frozen.pid));
 
     const start = performance.now();
     const late = expect(readAll(await frozen.address(), remote, memory, { timeoutMs: 1500 })).rejects.toMatchObject({
@@ -162,7 +167,7 @@ describe.skipIf(missing)('reads between processes', () => {
     const remote = await owner.share('weights', 64 * MiB, 1);
     const memory = await land(64 * MiB);
     await readAll(await owner.address(), remote, memory);
-    freeze(engineProcesses(owner.pid));
+    await freeze(engineProcesses(owner.pid));
     const aborting = new AbortController();
     const reading = readAll(await owner.address(), remote, memory, { signal: aborting.signal });
     const outcome = expect(reading).rejects.toMatchObject({ code: 'CE_ABORTED', cause: 'enough' });
@@ -176,7 +181,7 @@ describe.skipIf(missing)('reads between processes', () => {
     const remote = await owner.share('weights', 64 * MiB, 1);
     const memory = await land(64 * MiB);
     await readAll(await owner.address(), remote, memory);
-    freeze(engineProcesses(owner.pid));
+    await freeze(engineProcesses(owner.pid));
     const outcome = expect(readAll(await owner.address(), remote, memory)).rejects.toMatchObject({ code: 'CE_CLOSED' });
     await sleep(200);
     await endpoint.close();
@@ -190,7 +195,7 @@ describe.skipIf(missing)('reads between processes', () => {
     const memory = await land(64 * MiB);
     await readAll(peer, remote, memory);
     const before = engineProcesses(owner.pid);
-    freeze(engineProcesses().filter((pid) => !before.includes(pid)));
+    await freeze(engineProcesses().filter((pid) => !before.includes(pid)));
     const outcome = expect(readAll(peer, remote, memory)).rejects.toMatchObject({ code: 'CE_RANGE_NOT_REGISTERED' });
     await sleep(1000); // The owner must have registered the read.
     const tookMs = await owner.unregister('weights');
