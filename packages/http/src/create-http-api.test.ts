@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { describe, expect, it } from 'vitest';
 import { createHttpApi, type HttpApiOptions } from './create-http-api.ts';
-import type { CheckpointView, HttpWorld, InstanceAnswer, UpdateEvent, UpdateSummary } from './world.ts';
+import type { AskOptions, CheckpointView, HttpWorld, InstanceAnswer, UpdateEvent, UpdateSummary } from './world.ts';
 
 type Update = Parameters<HttpWorld['update']>;
 type PlanEvent = Extract<UpdateEvent, { type: 'plan' }>;
@@ -445,7 +445,12 @@ describe('updates', () => {
   it('learn the version from instances that report it, unless an update overtakes the answer', async () => {
     const answers: InstanceAnswer[] = [{ endpoint: 'e0', weightVersion: 'v1', checkpoint: 'a' }, { endpoint: 'e1' }];
     let answer: Promise<readonly InstanceAnswer[]> = Promise.resolve(answers);
-    const ofWorld = { instances: ['e0', 'e1', 'e2'], askInstances: () => answer };
+    let isWanted: AskOptions['isWanted'] = () => false;
+    const askInstances = (options: AskOptions): Promise<readonly InstanceAnswer[]> => {
+      ({ isWanted } = options);
+      return answer;
+    };
+    const ofWorld = { instances: ['e0', 'e1', 'e2'], askInstances };
     const { call, world, begun } = setUp({ isOutOfBrowsersReach: true }, ofWorld);
     const instances = async (query = '') =>
       ((await (await call('GET', `/v1/instances${query}`)).json()) as { instances: object[] }).instances;
@@ -473,8 +478,10 @@ describe('updates', () => {
       tell = resolve;
     });
     const asked = instances('?ask=true');
+    await expect.poll(() => isWanted()).toBe(true);
     const update = call('POST', UPDATE, { weight_version: 'v2' });
     await begun(1);
+    expect(isWanted()).toBe(false);
     world.running[0]!.tell({ type: 'engine', state: 'asked', rank: 0, groupIndex: 0, endpoint: 'e0', atMs: 0 });
     tell([{ endpoint: 'e0', weightVersion: 'v1' }]);
     expect(await asked).toContainEqual(expect.objectContaining({ endpoint: 'e0', ...unknown }));

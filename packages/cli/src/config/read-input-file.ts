@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { untilTransferred } from '../output/nonblocking.ts';
@@ -40,18 +41,8 @@ async function readFifo(path: string, timeoutMs: number): Promise<Uint8Array> {
     };
     const late = `it is a FIFO whose writer sent nothing for ${timeoutMs} ms`;
     await untilTransferred(readNext, { timeoutMs, late });
-    return joined(pieces, sizeBytes);
+    return Buffer.concat(pieces);
   } finally {
     closeSync(fd);
   }
-}
-
-function joined(pieces: readonly Uint8Array[], sizeBytes: number): Uint8Array {
-  const all = new Uint8Array(sizeBytes);
-  let at = 0;
-  for (const piece of pieces) {
-    all.set(piece, at);
-    at += piece.byteLength;
-  }
-  return all;
 }
